@@ -11,6 +11,7 @@ use crate::component::authenticator::Authenticators;
 use crate::component::batch_config::BatchConfig;
 use crate::component::directory::Directories;
 use crate::component::health::Health;
+use crate::component::instruments::ComponentMeter;
 use crate::component::shared::Shared;
 use crate::component::storage::Storages;
 
@@ -49,7 +50,7 @@ pub struct ProcessorContext {
     pub pipeline: String,
     /// Counters for what it drops, folds and contains. The runtime counts what enters and leaves.
     pub node: Arc<Node>,
-    /// For the component's self-telemetry. See [`ComponentMeter`](crate::component::ComponentMeter).
+    /// For the component's self-telemetry. See [`Self::component_meter`].
     pub meter: Meter,
     /// Directories of the extensions, by id.
     pub directories: Directories,
@@ -76,6 +77,15 @@ pub struct ExporterContext {
     pub log_edits: Arc<AttributeEdits>,
     /// How requests are merged and split, if a processor sets that.
     pub batch: Option<BatchConfig>,
+}
+
+// === impl ProcessorContext ===
+
+impl ProcessorContext {
+    /// Returns the meter whose data points have the processor and its pipeline as attributes.
+    pub fn component_meter(&self) -> ComponentMeter {
+        ComponentMeter::new(&self.meter, [("processor", &self.id), ("pipeline", &self.pipeline)])
+    }
 }
 
 // === impl ExporterContext ===

@@ -1,6 +1,6 @@
 //! Self-telemetry of held records.
 
-use longwave_pipeline::component::{ComponentMeter, ProcessorContext};
+use longwave_pipeline::component::ProcessorContext;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 
@@ -29,10 +29,7 @@ pub(super) enum Outcome {
 impl Telemetry {
     /// Registers the instruments.
     pub fn new(context: &ProcessorContext) -> Self {
-        let meter = ComponentMeter::new(
-            &context.meter,
-            [("processor", &context.id), ("pipeline", &context.pipeline)],
-        );
+        let meter = context.component_meter();
         let with = |outcome: &'static str| meter.attributes_with("outcome", outcome);
         let telemetry = Self {
             released: meter.counter(

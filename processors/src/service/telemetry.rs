@@ -3,7 +3,7 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Counter;
 
-use longwave_pipeline::component::{ComponentMeter, ProcessorContext};
+use longwave_pipeline::component::ProcessorContext;
 
 /// The instruments, and their attributes.
 pub(super) struct Telemetry {
@@ -29,10 +29,7 @@ pub(super) struct Tally {
 impl Telemetry {
     /// Registers the instruments.
     pub fn new(context: &ProcessorContext) -> Self {
-        let meter = ComponentMeter::new(
-            &context.meter,
-            [("processor", &context.id), ("pipeline", &context.pipeline)],
-        );
+        let meter = context.component_meter();
         let with = |result: &'static str| meter.attributes_with("result", result);
         let telemetry = Self {
             connections: meter.counter(

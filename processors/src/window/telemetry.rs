@@ -3,7 +3,7 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge};
 
-use longwave_pipeline::component::{ComponentMeter, ProcessorContext};
+use longwave_pipeline::component::ProcessorContext;
 use longwave_pipeline::model::{Level, Rung};
 
 /// The instruments.
@@ -51,10 +51,7 @@ impl Tally {
 impl Telemetry {
     /// Registers the instruments.
     pub fn new(context: &ProcessorContext) -> Self {
-        let meter = ComponentMeter::new(
-            &context.meter,
-            [("processor", &context.id), ("pipeline", &context.pipeline)],
-        );
+        let meter = context.component_meter();
         let counter = |name, unit, text| meter.counter(name, unit, text);
         let telemetry = Self {
             late: counter(
