@@ -1,38 +1,27 @@
 //! Table of pods by address, container, and port of a node.
 
+mod names;
+mod replace;
+
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use longwave_pipeline::model::{Handle, Interner, Label, LabelKey, UnixNanos, Workload};
+use longwave_pipeline::model::{Handle, UnixNanos, Workload};
 
+use super::Update;
 use super::counted_set::CountedSet;
 use super::ranges::AddressRanges;
 use super::shared_keys::SharedKeys;
-use super::string_pool::StringPool;
-use super::{Update, gone};
 use crate::history::{Bounds, History, shrink_if_sparse};
-use crate::kubernetes::objects::{ContainerId, ContainerStatus, Pod, Uid, pick};
-use crate::kubernetes::owner;
-
-/// Selects what is stored of pods, as configured.
-#[derive(Debug, Default)]
-pub(in crate::kubernetes) struct SelectedFields {
-    /// The node whose pods' containers are stored; empty for all nodes.
-    pub node: String,
-    /// Keys of labels, with their attributes.
-    pub labels: Vec<(String, Arc<LabelKey>)>,
-    /// Keys of annotations, with their attributes.
-    pub annotations: Vec<(String, Arc<LabelKey>)>,
-}
+use crate::kubernetes::objects::{ContainerId, Pod, Uid, pick};
+use names::PodNames;
+pub(in crate::kubernetes) use names::SelectedFields;
 
 /// Table of all pods.
 pub(in crate::kubernetes) struct Pods {
-    selected: SelectedFields,
-    strings: StringPool,
-    interner: Interner<Workload>,
+    names: PodNames,
     entries: HashMap<Uid, PodEntry, RandomState>,
     /// Addresses of pods that are not in the host's network.
     addresses: History<IpAddr, PodRef>,
@@ -83,9 +72,6 @@ struct LocalPod {
 /// Annotation with the hash of a static pod's configuration, which is its uid in the paths of its cgroups. Its uid in the API differs.
 const CONFIG_HASH: &str = "kubernetes.io/config.hash";
 
-/// Largest difference between a node's clock and that of this node.
-const SLACK: Duration = Duration::from_secs(5);
-
 // === impl PodRef ===
 
 impl PartialEq for PodRef {
@@ -100,9 +86,7 @@ impl Pods {
     /// Returns an empty table.
     pub fn new(selected: SelectedFields, bounds: Bounds) -> Self {
         Self {
-            selected,
-            strings: StringPool::default(),
-            interner: Interner::default(),
+            names: PodNames::new(selected),
             entries: HashMap::default(),
             addresses: History::new(bounds),
             node_ports: SharedKeys::new(bounds),
@@ -135,8 +119,8 @@ impl Pods {
     }
 
     fn insert(&mut self, pod: &Pod<'_>, uid: Uid, update: Update) -> Result<(), serde_json::Error> {
-        let workload = self.workload(pod)?;
-        let local = if self.selected.node.is_empty() || self.selected.node == pod.node() {
+        let workload = self.names.workload(pod)?;
+        let local = if self.names.is_selected_node(pod.node()) {
             Some(Box::new(self.local(pod, uid, &workload)?))
         } else {
             None
@@ -225,7 +209,7 @@ impl Pods {
 
     /// Returns the pod with the id of a container that the node has not reported.
     pub fn with_container_id(&self, pod: &Workload, digits: &str) -> Handle<Workload> {
-        self.interner.intern(Workload { container_id: digits.into(), ..pod.clone() })
+        self.names.with_container_id(pod, digits)
     }
 
     /// Returns whether an existing pod has the uid.
@@ -296,43 +280,7 @@ impl Pods {
 
     #[cfg(test)]
     pub fn names(&self) -> [usize; 2] {
-        [self.strings.len(), self.interner.len()]
-    }
-
-    fn workload(&mut self, pod: &Pod<'_>) -> Result<Handle<Workload>, serde_json::Error> {
-        let owner = owner::of(&pod.metadata);
-        let labels = self.labels(pod)?;
-        let workload = Workload {
-            name: self.strings.get(&owner.name),
-            kind: self.strings.get(&owner.kind),
-            namespace: self.strings.get(&pod.metadata.namespace),
-            pod: if owner.kind == "Pod" {
-                self.strings.get(&owner.name)
-            } else {
-                Arc::from(&*pod.metadata.name)
-            },
-            node: self.strings.get(pod.node()),
-            container: self.strings.get(""),
-            container_id: self.strings.get(""),
-            labels,
-        };
-        Ok(self.interner.intern(workload))
-    }
-
-    fn labels(&mut self, pod: &Pod<'_>) -> Result<Arc<[Label]>, serde_json::Error> {
-        let mut labels = Vec::new();
-        let meta = &pod.metadata;
-        for (raw, selected) in
-            [(meta.labels, &self.selected.labels), (meta.annotations, &self.selected.annotations)]
-        {
-            let names: Vec<&str> = selected.iter().map(|(name, _)| &**name).collect();
-            for (value, (_, key)) in pick(raw, &names)?.into_iter().zip(selected) {
-                if let Some(value) = value {
-                    labels.push(Label { key: Arc::clone(key), value: self.strings.get(&value) });
-                }
-            }
-        }
-        Ok(if labels.is_empty() { Arc::default() } else { labels.into() })
+        self.names.sizes()
     }
 
     /// Adds the containers of a pod of the selected node. Returns their ids and the uid in their cgroups' paths.
@@ -354,161 +302,11 @@ impl Pods {
                 ..(**workload).clone()
             };
             if self.containers.current(&id).is_none_or(|current| named(current) != **current) {
-                let handle = self.container(status, workload);
+                let handle = self.names.container(status, workload);
                 // Ids are never used again, so the name is valid for all times.
                 self.containers.set(id, handle, UnixNanos::default());
             }
         }
         Ok(LocalPod { uid, containers })
-    }
-
-    fn container(&mut self, status: &ContainerStatus<'_>, workload: &Workload) -> Handle<Workload> {
-        self.interner.intern(Workload {
-            container: self.strings.get(&status.name),
-            container_id: ContainerId::digits(&status.container_id).into(),
-            ..workload.clone()
-        })
-    }
-
-    /// Replaces the entries of `before` by those of `after`.
-    fn replace(
-        &mut self,
-        uid: Uid,
-        before: Option<&PodEntry>,
-        after: Option<&PodEntry>,
-        started: Option<UnixNanos>,
-        update: Update,
-    ) {
-        self.replace_addresses(before, after, started, update);
-        self.replace_node_ports(before, after, started, update);
-        for entry in before.into_iter().filter(|entry| entry.host_network && after.is_none()) {
-            self.on_nodes.end(&uid.short(), &entry.workload, update.now);
-        }
-        for entry in after.into_iter().filter(|entry| entry.host_network) {
-            self.on_nodes.set(uid.short(), entry.workload.clone(), UnixNanos::default());
-        }
-        let forwarded = |entry: Option<&PodEntry>| match entry {
-            Some(entry) if !entry.host_network && entry.local.is_some() => entry.node_ports.clone(),
-            _ => Box::default(),
-        };
-        let (old, new) = (forwarded(before), forwarded(after));
-        gone(&old, &new).for_each(|port| self.forwarded.remove(port));
-        gone(&new, &old).for_each(|port| self.forwarded.add(*port));
-        let (old, new) = (before.and_then(|e| e.local.as_deref()), after.and_then(|e| e.local.as_deref()));
-        if let Some(local) = old {
-            if new.is_none_or(|new| new.uid != local.uid) {
-                self.uids.end_current(&local.uid, update.now);
-            }
-            for id in gone(&local.containers, new.map_or(&[], |new| &new.containers)) {
-                self.containers.end_current(id, update.now);
-            }
-        }
-        if let (Some(local), Some(entry)) = (new, after) {
-            self.uids.set(local.uid, entry.workload.clone(), UnixNanos::default());
-        }
-    }
-
-    fn replace_addresses(
-        &mut self,
-        before: Option<&PodEntry>,
-        after: Option<&PodEntry>,
-        started: Option<UnixNanos>,
-        update: Update,
-    ) {
-        let own = |entry: Option<&PodEntry>| match entry {
-            Some(entry) if !entry.host_network => entry.addresses.clone(),
-            _ => Box::default(),
-        };
-        let (old, new) = (own(before), own(after));
-        if let Some(entry) = before {
-            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.id };
-            for address in gone(&old, &new) {
-                self.addresses.end(address, &pod_ref, update.now);
-                self.ranges.remove(*address);
-            }
-        }
-        if let Some(entry) = after {
-            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.id };
-            for address in &new {
-                let known = old.contains(address);
-                if !known {
-                    self.ranges.add(*address);
-                } else if before.is_some_and(|before| before.workload == entry.workload) {
-                    continue;
-                } else if self.addresses.current(address) != Some(&pod_ref) {
-                    // The pod has a new name, but the address belongs to another pod by now.
-                    continue;
-                }
-                // A pod whose sandbox is created again gets another address, which it has from now on.
-                match started.filter(|_| old.is_empty()) {
-                    Some(start) => self.addresses.set_with_slack(*address, pod_ref.clone(), start, SLACK),
-                    None => self.addresses.set_since(*address, pod_ref.clone(), update.since, update.now),
-                }
-            }
-        }
-        let [old, new] =
-            [before, after].map(|entry| entry.map(PodEntry::all_node_addresses).unwrap_or_default());
-        if old != new {
-            new.iter().for_each(|address| self.nodes.add(*address));
-            old.iter().for_each(|address| self.nodes.remove(address));
-        }
-    }
-
-    fn replace_node_ports(
-        &mut self,
-        before: Option<&PodEntry>,
-        after: Option<&PodEntry>,
-        started: Option<UnixNanos>,
-        update: Update,
-    ) {
-        let unique = |declarations: &[PodRef]| match declarations {
-            [only] => Some(only.clone()),
-            _ => None,
-        };
-        let keys = |entry: &PodEntry| -> Vec<(IpAddr, u16)> {
-            if entry.node_ports.is_empty() {
-                return Vec::new();
-            }
-            let addresses = entry.all_node_addresses();
-            let ports = &entry.node_ports;
-            addresses.iter().flat_map(|address| ports.iter().map(|port| (*address, *port))).collect()
-        };
-        let (old, new) = (before.map(keys).unwrap_or_default(), after.map(keys).unwrap_or_default());
-        let same = before.map(|e| &e.workload) == after.map(|e| &e.workload);
-        let since = Update {
-            since: started
-                .map_or(update.since, |start| UnixNanos(start.0.saturating_sub(SLACK.as_nanos() as u64))),
-            ..update
-        };
-        if let Some(entry) = before {
-            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.id };
-            for key in gone(&old, &new) {
-                self.node_ports.remove(*key, &pod_ref, update, unique);
-            }
-        }
-        if let Some(entry) = after {
-            let pod_ref = PodRef { workload: entry.workload.clone(), pod: entry.id };
-            for key in &new {
-                match old.contains(key) {
-                    false => self.node_ports.add(*key, pod_ref.clone(), since, unique),
-                    // The pod has a new name, since it has the port.
-                    true if !same => self.node_ports.replace(*key, &pod_ref, update, unique),
-                    true => {}
-                }
-            }
-        }
-    }
-}
-
-// === impl PodEntry ===
-
-impl PodEntry {
-    /// Returns the addresses of the pod's node, with the pod's own if it is in the host's network.
-    fn all_node_addresses(&self) -> Vec<IpAddr> {
-        let mut addresses = self.node_addresses.to_vec();
-        if self.host_network {
-            addresses.extend(gone(&self.addresses, &self.node_addresses));
-        }
-        addresses
     }
 }
