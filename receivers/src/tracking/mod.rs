@@ -14,13 +14,13 @@ pub(crate) mod holder_walks;
 mod owner;
 mod program_statistics;
 mod run;
-pub(crate) mod sink;
+mod sink;
 mod source;
 mod telemetry;
 pub(crate) mod thread;
 pub(crate) mod timeline;
 pub(crate) mod tracker;
-pub(crate) mod worker;
+mod worker;
 
 #[cfg(feature = "bench")]
 pub mod bench {
