@@ -30,6 +30,7 @@ pub struct Origin {
 }
 
 /// Values by index. Freed indices are reused.
+// Not the crate `slab`: its tag would make each identity 8 bytes larger.
 #[derive(Debug)]
 pub struct Slots<T> {
     values: Vec<T>,
