@@ -22,6 +22,14 @@ pub(super) struct Parser<'a> {
     depth: usize,
 }
 
+/// What a condition is about.
+struct Subject {
+    side: Side,
+    /// Name of the field.
+    name: &'static str,
+    field: Field,
+}
+
 // === impl Parser ===
 
 impl<'a> Parser<'a> {
@@ -95,48 +103,9 @@ impl<'a> Parser<'a> {
     }
 
     fn condition(&mut self) -> Result<Term, ExpressionError> {
-        let Some(Token::Word(word)) = self.peek().cloned() else {
-            return Err(self.wrong("expected a condition such as workload=web, port=443 or rtt>50ms"));
-        };
-        let (side, name) = match word.split_once(':') {
-            None => (Side::Either, word.as_str()),
-            Some(("from", name)) => (Side::From, name),
-            Some(("to", name)) => (Side::To, name),
-            Some(("local", name)) => (Side::Local, name),
-            Some(("peer", name)) => (Side::Peer, name),
-            Some((other, _)) => {
-                return Err(self.wrong(format!("unknown end {other:?}: write from:, to:, local: or peer:")));
-            }
-        };
-        let Some((_, field)) = FIELDS.iter().find(|(known, _)| *known == name) else {
-            let names = || FIELDS.iter().map(|(name, _)| *name);
-            return Err(self.wrong(match near_miss(name, names()) {
-                Some(meant) => format!("unknown field {name:?} (did you mean {meant}?)"),
-                None => {
-                    format!("unknown field {name:?}: known are {}", names().collect::<Vec<_>>().join(", "))
-                }
-            }));
-        };
-        let has_ends = match field {
-            Field::Text(text) => text.is_of_an_end(),
-            Field::Port | Field::Address => true,
-            Field::Measure(_) => false,
-        };
-        if side != Side::Either && !has_ends {
-            return Err(self.wrong(format!(
-                "{name} belongs to the connection, not to one end: leave out what is before it"
-            )));
-        }
-        self.next += 1;
-        let Some(Token::Operator(operator)) = self.peek().cloned() else {
-            return Err(self.wrong(format!("expected an operator after {name}: =, !=, >, >=, < or <=")));
-        };
-        let is_number = matches!(field, Field::Measure(_));
-        if !is_number && !matches!(operator, Operator::Equal | Operator::NotEqual) {
-            return Err(self.wrong(format!("{name} can only be compared with = and !=")));
-        }
-        self.next += 1;
-        let test = match *field {
+        let Subject { side, name, field } = self.subject()?;
+        let operator = self.operator(name, field)?;
+        let test = match field {
             Field::Text(text) => Test::Text(text, self.values(|word| pattern(text, word))?),
             Field::Port => Test::Ports(self.values(|word| word.parse().map_err(|error| format!("{error}")))?),
             Field::Address => {
@@ -156,6 +125,57 @@ impl<'a> Parser<'a> {
         };
         let term = Term::Condition(Condition { side, test });
         Ok(if operator == Operator::NotEqual { Term::Not(Box::new(term)) } else { term })
+    }
+
+    /// Reads what a condition is about, such as `from:workload`.
+    fn subject(&mut self) -> Result<Subject, ExpressionError> {
+        let Some(Token::Word(word)) = self.peek().cloned() else {
+            return Err(self.wrong("expected a condition such as workload=web, port=443 or rtt>50ms"));
+        };
+        let (side, name) = match word.split_once(':') {
+            None => (Side::Either, word.as_str()),
+            Some(("from", name)) => (Side::From, name),
+            Some(("to", name)) => (Side::To, name),
+            Some(("local", name)) => (Side::Local, name),
+            Some(("peer", name)) => (Side::Peer, name),
+            Some((other, _)) => {
+                return Err(self.wrong(format!("unknown end {other:?}: write from:, to:, local: or peer:")));
+            }
+        };
+        let Some((name, field)) = FIELDS.iter().copied().find(|(known, _)| *known == name) else {
+            let names = || FIELDS.iter().map(|(name, _)| *name);
+            return Err(self.wrong(match near_miss(name, names()) {
+                Some(meant) => format!("unknown field {name:?} (did you mean {meant}?)"),
+                None => {
+                    format!("unknown field {name:?}: known are {}", names().collect::<Vec<_>>().join(", "))
+                }
+            }));
+        };
+        let has_ends = match field {
+            Field::Text(text) => text.is_of_an_end(),
+            Field::Port | Field::Address => true,
+            Field::Measure(_) => false,
+        };
+        if side != Side::Either && !has_ends {
+            return Err(self.wrong(format!(
+                "{name} belongs to the connection, not to one end: leave out what is before it"
+            )));
+        }
+        self.next += 1;
+        Ok(Subject { side, name, field })
+    }
+
+    /// Reads an operator that the field allows.
+    fn operator(&mut self, name: &str, field: Field) -> Result<Operator, ExpressionError> {
+        let Some(Token::Operator(operator)) = self.peek().cloned() else {
+            return Err(self.wrong(format!("expected an operator after {name}: =, !=, >, >=, < or <=")));
+        };
+        let is_number = matches!(field, Field::Measure(_));
+        if !is_number && !matches!(operator, Operator::Equal | Operator::NotEqual) {
+            return Err(self.wrong(format!("{name} can only be compared with = and !=")));
+        }
+        self.next += 1;
+        Ok(operator)
     }
 
     /// Reads a value, or a list of values that are separated by commas.
