@@ -18,17 +18,13 @@ use super::timeline::{Reading, SystemClock, Timeline};
 use super::tracker::{LimitFields, Rules, Tracker};
 use super::worker::Worker;
 
-/// What a receiver decides about tracking.
+/// What a receiver decides about tracking. The fields that [`Rules`] also has are described there.
 pub struct TrackingConfig {
     /// Time between two passes.
     pub interval: Duration,
-    /// As in [`Rules`].
     pub idle_records: bool,
-    /// As in [`Rules`].
     pub vanish_after: u16,
-    /// As in [`Rules`].
     pub max_connections: usize,
-    /// As in [`Rules`].
     pub limits: LimitFields,
     /// When the source looks up holders.
     pub holder_walks: HolderWalks,
