@@ -305,8 +305,8 @@ fn run(command: &mut Command) -> String {
 
 /// *Scenario*: `cargo xtask package` packages the binary under test. The package and the tarball are unpacked into empty folders.
 /// *Guarantees*: both have the same files. The binary runs from there and accepts the configuration, the unit starts what is there, and the
-/// man page and the completions are those of the binary. The package has its version and keeps the user's configuration at an upgrade, and
-/// its scripts are valid.
+/// man page and the completions are those of the binary. The rules and dashboards are there. The package has its version and keeps the
+/// user's configuration at an upgrade, and its scripts are valid.
 fn the_package_has_what_the_unit_starts() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
@@ -347,6 +347,9 @@ fn the_package_has_what_the_unit_starts() {
     let bash = run(Command::new(&installed).args(["completions", "bash"]));
     assert_eq!(read("usr/share/bash-completion/completions/longwave"), bash);
     assert!(read("usr/share/doc/longwave/copyright").contains("Apache License"));
+    for (folder, file) in [("prometheus", "alerts.rules.yaml"), ("dashboards", "workloads.json")] {
+        assert!(read(&format!("usr/share/doc/longwave/docker/{folder}/{file}")).contains("longwave"));
+    }
 
     let field = |name: &str| run(Command::new("dpkg-deb").args(["--field", package, name])).trim().to_owned();
     assert_eq!(format!("longwave {}", field("Version")), run(Command::new(&installed).arg("version")).trim());

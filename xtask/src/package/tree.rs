@@ -22,8 +22,12 @@ const FILES: [(&str, &str); 5] = [
 ];
 
 /// Folders of the workspace whose files are copied, and their places.
-const FOLDERS: [(&str, &str); 2] =
-    [("docs", "usr/share/doc/longwave/docs"), ("config/examples", "usr/share/doc/longwave/config/examples")];
+const FOLDERS: [(&str, &str); 4] = [
+    ("docs", "usr/share/doc/longwave/docs"),
+    ("config/examples", "usr/share/doc/longwave/config/examples"),
+    ("docker/prometheus", "usr/share/doc/longwave/docker/prometheus"),
+    ("docker/dashboards", "usr/share/doc/longwave/docker/dashboards"),
+];
 
 /// What the binary prints, and the places.
 const PRINTED: [(&[&str], &str); 3] = [
