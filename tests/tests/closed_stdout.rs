@@ -58,6 +58,17 @@ fn a_closed_pipe_is_no_failure() {
     }
 }
 
+/// *Scenario*: `stdout` without a format, with a pipe as stdout.
+/// *Guarantees*: stderr says once that the format is JSON.
+#[test]
+fn a_pipe_is_mentioned_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let output =
+        longwave(&["run", "--config", &config(folder.path(), "stdout", json!({}))]).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr.matches("writing JSON lines").count(), 1, "{stderr}");
+}
+
 /// *Scenario*: the first line is read, and then the reader ends.
 /// *Guarantees*: the line is whole, and the exit status is 0.
 #[test]

@@ -21,8 +21,6 @@ pub(super) struct StdoutExporter {
     log_edits: Arc<AttributeEdits>,
     table: Table,
     writer: Arc<Writer>,
-    /// Logged when the exporter starts, if the format was chosen for a pipe.
-    hint: Option<String>,
 }
 
 // === impl StdoutExporter ===
@@ -35,15 +33,15 @@ impl StdoutExporter {
     pub(super) fn new(config: &StdoutConfig, context: &ExporterContext) -> Result<Self, ComponentError> {
         let screen = Screen::of_stdout();
         let format = config.format.resolve(context, &screen)?;
-        let writer = Arc::new(Writer::to_stdout());
         let log_edits = Arc::clone(&context.log_edits);
         let id = &context.id;
         let readable = if context.signal == Signal::Metrics { "table" } else { "text" };
         let hint = (config.format == Format::Auto && !screen.is_terminal()).then(|| {
             format!("stdout is no terminal: writing JSON lines (--set exporters.{id}.format={readable} prints text for people)")
         });
+        let writer = Arc::new(Writer::to_stdout().with_hint(hint));
         let table = Table::new(config.table.clone());
-        Ok(Self { format, queue: config.sending_queue.clone(), screen, log_edits, table, writer, hint })
+        Ok(Self { format, queue: config.sending_queue.clone(), screen, log_edits, table, writer })
     }
 }
 
@@ -79,9 +77,6 @@ impl Exporter for StdoutExporter {
     }
 
     fn pusher(&self) -> Arc<dyn Pusher> {
-        if let Some(hint) = &self.hint {
-            tracing::info!("{hint}");
-        }
         Arc::clone(&self.writer) as Arc<dyn Pusher>
     }
 }

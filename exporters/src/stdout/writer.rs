@@ -20,6 +20,8 @@ pub(crate) struct Writer {
     /// Moved to the thread when it starts.
     output: Mutex<Option<Output>>,
     jobs: Mutex<Option<mpsc::Sender<WriteJob>>>,
+    /// Logged at the start.
+    hint: Option<String>,
 }
 
 struct WriteJob {
@@ -48,13 +50,19 @@ impl Writer {
         Self::new(Output::Stdout(io::stdout()))
     }
 
+    /// Sets what is logged at the start.
+    pub(crate) fn with_hint(mut self, hint: Option<String>) -> Self {
+        self.hint = hint;
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn to(descriptor: OwnedFd) -> Self {
         Self::new(Output::Descriptor(descriptor))
     }
 
     fn new(output: Output) -> Self {
-        Self { output: Mutex::new(Some(output)), jobs: Mutex::new(None) }
+        Self { output: Mutex::new(Some(output)), jobs: Mutex::new(None), hint: None }
     }
 
     /// Returns the thread's channel. The first call starts the thread.
@@ -77,6 +85,9 @@ impl Writer {
 #[async_trait]
 impl Pusher for Writer {
     async fn start(&self) -> Result<(), ComponentError> {
+        if let Some(hint) = &self.hint {
+            tracing::info!("{hint}");
+        }
         self.jobs().map(drop).map_err(|error| {
             ComponentError::with_source("cannot start the thread that writes to stdout", error)
         })
