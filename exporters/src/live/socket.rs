@@ -39,7 +39,9 @@ pub(super) fn listen(path: &Path, group: Option<&str>) -> Result<UnixListener, S
     };
     protect().map_err(|error| {
         let _ = fs::remove_file(path);
-        format!("its permissions cannot be set: {error}")
+        let remedy = " (to give it to a group, longwave must be root or a member of it; for a systemd unit, set SupplementaryGroups)";
+        let remedy = if error.kind() == ErrorKind::PermissionDenied { remedy } else { "" };
+        format!("its permissions cannot be set: {error}{remedy}")
     })?;
     Ok(listener)
 }
