@@ -24,12 +24,18 @@ pub(super) fn for_host<E: Display>(view: &View, try_bpf: impl FnOnce() -> Result
     };
     Defaults {
         configs: configs(&EMBEDDED.replace("bpf", "sock_diag"), view),
-        warning: Some(format!(
-            "BPF cannot run here, so the receiver sock_diag reports the connections. It is less exact: the time of an open is not known, \
-             received bytes of a closed connection can be off by one (longwave.exact=false), lost segments are not counted, and connections \
-             that are reset within an interval can be missing (docs/DATA.md#without-bpf). To get the rest: {reason}"
-        )),
+        warning: Some(less_exact(&reason)),
     }
+}
+
+/// Returns the warning for the receiver `sock_diag`, used because of `reason`.
+pub(super) fn less_exact(reason: &impl Display) -> String {
+    format!(
+        "BPF cannot run here, so the receiver sock_diag reports the connections. It is less exact: the time of an open is not known, \
+         received bytes of a closed connection can be off by one (longwave.exact=false), lost segments are not counted, connections that \
+         are reset within an interval can be missing, and processes of other users have no name (docs/DATA.md#without-bpf). To get the \
+         rest: {reason}"
+    )
 }
 
 /// What resolves names on this host.

@@ -11,6 +11,7 @@ mod observe;
 mod print_config;
 mod resource;
 mod run;
+mod running;
 mod signals;
 mod top;
 mod validate;

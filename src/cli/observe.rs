@@ -1,17 +1,17 @@
 //! `longwave observe`: prints records as they arrive, as `hubble observe` prints flows. It runs a pipeline that it creates from its flags.
 
-use std::path::{Path, PathBuf};
+use std::io::{Write, stderr};
+use std::path::Path;
 
 use anyhow::anyhow;
 use clap::ValueEnum;
-use longwave_exporters::live::DEFAULT_PATH;
 use longwave_pipeline::component::Registry;
 use longwave_processors::filter::Expression;
 
 use super::check::view::View;
 use super::configuration::try_bpf;
 use super::default::{self, Names};
-use super::{ObserveArgs, SourceArgs};
+use super::{ObserveArgs, SourceArgs, running};
 
 /// Format of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -35,7 +35,14 @@ enum Source<'a> {
 }
 
 pub(super) fn run(args: &ObserveArgs, registry: &Registry) -> anyhow::Result<()> {
-    let receiver = || if try_bpf().is_ok() { "bpf" } else { "sock_diag" };
+    let receiver = || match try_bpf() {
+        Ok(()) => "bpf",
+        Err(reason) => {
+            // Logging has not started.
+            let _ = writeln!(stderr(), "Warning: {}", default::less_exact(&reason));
+            "sock_diag"
+        }
+    };
     let sources = SourceArgs { config: configs(args, &View::of_this_process(), receiver)?, set: Vec::new() };
     super::run::run(&sources, registry)
 }
@@ -43,7 +50,7 @@ pub(super) fn run(args: &ObserveArgs, registry: &Registry) -> anyhow::Result<()>
 /// Returns the values of `--config` for the flags. `receiver` returns the type of the receiver for the connections of this host.
 ///
 /// # Errors
-/// The expression has a mistake.
+/// The expression has a mistake, or a running Longwave does not accept this user.
 pub(super) fn configs(
     args: &ObserveArgs,
     view: &View,
@@ -54,8 +61,10 @@ pub(super) fn configs(
         "" => None,
         text => Some(text.parse::<Expression>().map_err(|error| anyhow!("\n{}", error.with_caret()))?),
     };
-    let live = || view.connects(DEFAULT_PATH).is_ok().then(|| PathBuf::from(DEFAULT_PATH));
-    let file = args.file.clone().or_else(live);
+    let file = match &args.file {
+        Some(file) => Some(file.clone()),
+        None => running::socket(view)?,
+    };
     // A record file and a running Longwave have the names already.
     let named_by = if file.is_none() { default::names(view) } else { Names::default() };
     let source = file.as_deref().map_or_else(|| Source::Host(receiver()), Source::Replay);

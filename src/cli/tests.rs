@@ -4,6 +4,7 @@ mod links;
 mod metrics_page;
 mod settings_page;
 
+use std::io::ErrorKind;
 use std::os::unix::net::UnixListener;
 
 use anyhow::{Context, anyhow};
@@ -243,6 +244,17 @@ fn observe_writes_valid_pipelines() {
     assert!(!live(), "no process listens any more");
     let error = observe::configs(&args(&["port=443", "rrt>5ms"]), &view, || "bpf").unwrap_err().to_string();
     assert_eq!(error, "\nport=443 rrt>5ms\n         ^ unknown field \"rrt\" (did you mean rtt?)");
+}
+
+/// *Scenario*: `observe` and `top` find no socket of a running Longwave, one on which no process listens, and one that refuses this user.
+/// *Guarantees*: the first two mean that none runs. The last is an error that names the group that may connect: the kernel would have less.
+#[test]
+fn a_socket_that_refuses_the_user_is_an_error() {
+    for none in [ErrorKind::NotFound, ErrorKind::ConnectionRefused] {
+        assert_eq!(running::accepted(Err(none.into())).unwrap(), None);
+    }
+    let error = running::accepted(Err(ErrorKind::PermissionDenied.into())).unwrap_err().to_string();
+    assert!(error.contains("exporters::live::group"), "{error}");
 }
 
 /// *Scenario*: `top` without a Longwave that sends records, with one, with a record file as argument or flag, with a condition, with both,

@@ -1,11 +1,11 @@
 //! `longwave top`: shows connections on the whole screen. Without a running Longwave it is one itself, with a socket of its own.
 
 use std::fs::{DirBuilder, remove_dir_all};
-use std::io::{ErrorKind, IsTerminal, stdout};
+use std::io::{IsTerminal, stdout};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, anyhow, bail, ensure};
+use anyhow::{Context, anyhow, ensure};
 use longwave_exporters::Downloads;
 use longwave_exporters::live::DEFAULT_PATH;
 use longwave_pipeline::component::Registry;
@@ -22,7 +22,7 @@ use super::configuration::try_bpf;
 use super::default::{self, Names};
 use super::run::{Service, executor};
 use super::signals::Signals;
-use super::{SourceArgs, TopArgs, configuration, logging};
+use super::{SourceArgs, TopArgs, configuration, logging, running};
 
 /// What the flags request.
 #[derive(Debug, PartialEq, Eq)]
@@ -160,14 +160,9 @@ impl Request {
         if !filter.is_empty() {
             filter.parse::<Expression>().map_err(|error| anyhow!("\n{}", error.with_caret()))?;
         }
-        let path = match (&args.file, view.connects(DEFAULT_PATH)) {
-            (Some(file), _) => Some(file.clone()),
-            (None, Ok(())) => Some(DEFAULT_PATH.into()),
-            (None, Err(error)) if error.kind() == ErrorKind::PermissionDenied => bail!(
-                "{DEFAULT_PATH}: a Longwave runs, but this user may not connect: run top as root, or as a member of the group that \
-                 exporters::live::group names"
-            ),
-            (None, Err(_)) => None,
+        let path = match &args.file {
+            Some(file) => Some(file.clone()),
+            None => running::socket(view)?,
         };
         Ok(Self { path, filter })
     }
