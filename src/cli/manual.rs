@@ -1,6 +1,6 @@
 //! `longwave completions` and `longwave man`: made from the description of the command line.
 
-use clap::CommandFactory;
+use clap::{Arg, CommandFactory};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
@@ -24,6 +24,14 @@ pub(super) fn page() -> anyhow::Result<()> {
         commands.control("TP", []);
         commands.text([bold(command.get_name()), roman(arguments.collect::<String>())]);
         commands.text([roman(command.get_about().map(ToString::to_string).unwrap_or_default())]);
+        // Flags of all commands have a section of their own.
+        for option in command.get_opts().filter(|option| !option.is_global_set()) {
+            commands.control("RS", []);
+            commands.control("TP", []);
+            commands.text([bold(names(option)), roman(values(option))]);
+            commands.text([roman(option.get_help().map(ToString::to_string).unwrap_or_default())]);
+            commands.control("RE", []);
+        }
     }
     let (man, mut page) = (Man::new(command), Vec::new());
     man.render_title(&mut page)?;
@@ -34,4 +42,19 @@ pub(super) fn page() -> anyhow::Result<()> {
     man.render_options_section(&mut page)?;
     man.render_version_section(&mut page)?;
     print(&String::from_utf8(page)?)
+}
+
+/// Returns `-f, --file`.
+fn names(option: &Arg) -> String {
+    let short = option.get_short().map(|short| format!("-{short}"));
+    let long = option.get_long().map(|long| format!("--{long}"));
+    short.into_iter().chain(long).collect::<Vec<_>>().join(", ")
+}
+
+/// Returns ` <PATH>`, or ` <text|json>` if only some values are possible.
+fn values(option: &Arg) -> String {
+    let possible: Vec<String> =
+        option.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect();
+    let named = option.get_value_names().unwrap_or_default().iter().map(ToString::to_string).collect();
+    format!(" <{}>", if possible.is_empty() { named } else { possible }.join("|"))
 }
