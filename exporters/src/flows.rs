@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use longwave_pipeline::model::{
-    EndpointKey, FailReason, FlowKey, Level, Limit, Limits, OptionalCount, Reporter, Series, UNKNOWN, Window,
+    EndpointKey, FailReason, FlowKey, Level, Limit, ObservedLimits, Reporter, Series, UNKNOWN, Window,
     WorkloadKey,
 };
 
@@ -41,8 +41,7 @@ pub(crate) struct Flow {
     pub(crate) segments: u64,
     pub(crate) retransmits: u64,
     pub(crate) lost: u64,
-    /// Times by what limited the connections, and the time for which they were observed.
-    limits: (Limits, OptionalCount),
+    limits: ObservedLimits,
     /// Sum and number of the round trips, seconds.
     pub(crate) round_trips: (f64, u64),
     pub(crate) min_round_trip: Option<f64>,
@@ -128,7 +127,7 @@ impl Flow {
             segments: 0,
             retransmits: 0,
             lost: 0,
-            limits: (Limits::default(), OptionalCount::ABSENT),
+            limits: ObservedLimits::default(),
             round_trips: (0.0, 0),
             min_round_trip: None,
             active: 0,
@@ -147,8 +146,7 @@ impl Flow {
             total.segments = total.segments.saturating_add(flow.segments);
             total.retransmits = total.retransmits.saturating_add(flow.retransmits);
             total.lost = total.lost.saturating_add(flow.lost);
-            total.limits.0.add(&flow.limits.0);
-            total.limits.1.add(flow.limits.1);
+            total.limits.add(&flow.limits);
             total.round_trips.0 += flow.round_trips.0;
             total.round_trips.1 += flow.round_trips.1;
             total.min_round_trip = match (total.min_round_trip, flow.min_round_trip) {
@@ -184,9 +182,7 @@ impl Flow {
         self.failure = self.failure.or(other.failure);
         self.retransmits = self.retransmits.saturating_add(other.retransmits);
         self.lost = self.lost.saturating_add(other.lost);
-        if other.limits.0.busy.get() > self.limits.0.busy.get() {
-            self.limits = other.limits;
-        }
+        self.limits = self.limits.of_sender(other.limits);
         if other.round_trip() > self.round_trip() {
             self.round_trips = other.round_trips;
         }
@@ -218,7 +214,7 @@ impl Flow {
 
     /// Returns what limited the connections for most of the time.
     pub(crate) fn limit(&self) -> Option<Limit> {
-        self.limits.0.dominant(self.limits.1)
+        self.limits.dominant()
     }
 
     /// Returns the share of the segments that were sent again. `None` without segments.
@@ -259,7 +255,7 @@ impl Flow {
             segments: totals.sent_segments.saturating_add(totals.received_segments),
             retransmits: totals.retransmits,
             lost: totals.lost,
-            limits: (measures.limits, measures.connected),
+            limits: ObservedLimits { limits: measures.limits, connected: measures.connected },
             round_trips: (measures.rtt.sum(), measures.rtt.count()),
             min_round_trip: measures.min_rtt,
             active: measures.active,

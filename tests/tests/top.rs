@@ -33,7 +33,8 @@ fn keys_reach_every_screen() {
         terminal.press(keys);
         terminal.await_text(text)
     };
-    after(&["2"], "by RTT ↓");
+    let slow = after(&["2"], "by RTT ↓");
+    assert!(slow.contains("LIMIT") && slow.contains("peer window"), "{slow}");
     after(&["3"], "by RETR% ↓");
     let failing = after(&["4"], "by FAILED ↓");
     assert!(failing.contains("refused 10.2.0.9:81"), "{failing}");

@@ -1,10 +1,11 @@
 //! Records for tests: connections between a few workloads, interval by interval.
 
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use longwave_pipeline::model::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges, Interner, Names,
-    Owner, OwnerSource, PassEnd, Role, RoundTrip, TcpState, Totals, UnixNanos, Workload,
+    CloseReason, ConnectionId, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
+    Interner, LimitDetails, Limits, Names, OptionalCount, Owner, OwnerSource, PassEnd, Role, RoundTrip,
+    TcpState, Totals, UnixNanos, Workload,
 };
 use longwave_testing::golden;
 
@@ -66,6 +67,8 @@ pub(crate) fn record(
             receiver: None,
         },
         gauges: Gauges { cwnd: 10, mss: 1448, ..Gauges::default() },
+        limits: limits(interval, LimitDetails { delta: times(50, 0, 0), ..LimitDetails::default() }),
+        elapsed: OptionalCount::new(INTERVAL / 1_000),
         owner: Owner {
             cgroup: 7,
             pid: 4711,
@@ -74,6 +77,20 @@ pub(crate) fn record(
         },
         ..ConnectionRecord::blank()
     }
+}
+
+/// Returns times of an interval, in milliseconds.
+pub(crate) fn times(busy: u64, peer_window: u64, send_buffer: u64) -> Limits {
+    let [busy, peer_window, send_buffer] =
+        [busy, peer_window, send_buffer].map(|millis| OptionalCount::new(millis * 1_000));
+    Limits { busy, peer_window, send_buffer, ..Limits::default() }
+}
+
+/// Returns limits that were those of `details.delta` in each interval up to this one.
+pub(crate) fn limits(interval: u64, details: LimitDetails) -> ConnectionLimits {
+    let mut total = Limits::default();
+    (0..=interval).for_each(|_| total.add(&details.delta));
+    ConnectionLimits::new(LimitDetails { total, ..details })
 }
 
 /// Returns what the server's socket reports of the same interval.
@@ -93,6 +110,11 @@ pub(crate) fn of_server(client: &ConnectionRecord, cookie: u64) -> ConnectionRec
         delta: swapped(client.delta),
         totals: swapped(client.totals),
         names: Names { local: client.names.peer.clone(), peer: client.names.local.clone(), service: None },
+        limits: ConnectionLimits::new(LimitDetails {
+            total: times(400, 0, 0),
+            delta: times(100, 0, 0),
+            ..LimitDetails::default()
+        }),
         owner: Owner {
             cgroup: 8,
             pid: 99,
@@ -141,8 +163,9 @@ pub(crate) fn shop(number: u64) -> Vec<ConnectionRecord> {
             smoothed: NonZeroU64::new(80_000_000 + 10_000_000 * (number % 5)),
             variance: NonZeroU64::new(5_000_000),
             minimum: NonZeroU64::new(2_000_000),
-            receiver: None,
+            receiver: NonZeroU64::new(120_000_000),
         },
+        limits: limits(number, LimitDetails { delta: times(4_000, 3_200, 40), ..LimitDetails::default() }),
         ..record(2, "10.1.0.2:40002", "10.1.0.3:5432", number, (20_000, 300_000))
     };
     records.push(with_event(slow));
@@ -155,6 +178,23 @@ pub(crate) fn shop(number: u64) -> Vec<ConnectionRecord> {
             mss: 1448,
             ..Gauges::default()
         },
+        limits: limits(
+            number,
+            LimitDetails {
+                delta: Limits {
+                    out_of_order: OptionalCount::new(4),
+                    duplicate_sacks: OptionalCount::new(2),
+                    delivered_ce: OptionalCount::new(7),
+                    timeouts: OptionalCount::new(1),
+                    ..times(4_900, 100, 0)
+                },
+                // The kernel is asked for it in the first samples only.
+                pacing_rate: NonZeroU64::new(1_250_000).filter(|_| number == 0),
+                ssthresh: NonZeroU32::new(7),
+                congestion_control: *b"cubic\0\0\0\0\0\0\0\0\0\0\0",
+                ..LimitDetails::default()
+            },
+        ),
         ..record(3, "10.1.0.4:40003", "203.0.113.9:443", number, (400_000, 1_000))
     };
     (lossy.delta.retransmits, lossy.delta.lost) = (5, 3);
@@ -178,6 +218,7 @@ pub(crate) fn shop(number: u64) -> Vec<ConnectionRecord> {
             names: names("frontend", None),
             delta: Totals::default(),
             round_trip: RoundTrip::default(),
+            limits: ConnectionLimits::default(),
             ..record(
                 1_000 + number * 10 + attempt,
                 &format!("10.1.0.1:{}", 41_000 + number * 10 + attempt),

@@ -30,8 +30,8 @@ pub use names::{Handle, Interner, Label, LabelKey, Service, UNKNOWN, Workload};
 pub use owned_value::OwnedValue;
 pub use record::{
     CloseReason, ConnectionId, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
-    Limit, LimitDetails, Limits, Names, OptionalCount, Owner, OwnerSource, Reporter, Role, RoundTrip,
-    TcpState, Totals,
+    Limit, LimitDetails, Limits, Names, ObservedLimits, OptionalCount, Owner, OwnerSource, Reporter, Role,
+    RoundTrip, TcpState, Totals,
 };
 pub use rung::Rung;
 pub use series_attributes::SeriesAttributes;

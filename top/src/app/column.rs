@@ -15,6 +15,7 @@ pub enum Column {
     In,
     Retransmits,
     Lost,
+    Limit,
     Rtt,
     MinRtt,
     Trend,
@@ -38,7 +39,7 @@ pub struct Sort {
 
 impl Column {
     /// All columns, from left to right.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Service,
         Self::Here,
         Self::Bytes,
@@ -46,6 +47,7 @@ impl Column {
         Self::In,
         Self::Retransmits,
         Self::Lost,
+        Self::Limit,
         Self::Rtt,
         Self::MinRtt,
         Self::Trend,
@@ -69,6 +71,7 @@ impl Column {
             Self::In => "← B/s",
             Self::Retransmits => "RETR%",
             Self::Lost => "LOST",
+            Self::Limit => "LIMIT",
             Self::Rtt => "RTT",
             Self::MinRtt => "MIN",
             Self::Trend => "RTT TREND",
@@ -88,8 +91,9 @@ impl Column {
             Self::Bytes => "payload in both directions",
             Self::Out => "payload from the left to the right end",
             Self::In => "payload from the right to the left end",
-            Self::Retransmits => "share of the segments that were sent again",
+            Self::Retransmits => "share of the segments with data that were sent again",
             Self::Lost => "segments that the kernel marked as lost",
+            Self::Limit => "what limited the sender for most of the time",
             Self::Rtt => "round trip now, of the slowest connection",
             Self::MinRtt => "minimum round trip of the connections",
             Self::Trend => "round trip of the last intervals",
@@ -109,13 +113,14 @@ impl Column {
             Self::Bytes | Self::Out | Self::In | Self::Rtt | Self::MinRtt | Self::Age => 7,
             Self::Lost | Self::Open => 5,
             Self::Trend => 10,
+            Self::Limit => 11,
             Self::LastEnd => 30,
         }
     }
 
     /// Returns whether it is text, aligned to the left.
     pub fn is_text(self) -> bool {
-        matches!(self, Self::Service | Self::Here | Self::Trend | Self::LastEnd)
+        matches!(self, Self::Service | Self::Here | Self::Limit | Self::Trend | Self::LastEnd)
     }
 
     /// Returns whether rows can be sorted by it.
@@ -143,6 +148,7 @@ impl Column {
                 share(one).partial_cmp(&share(other)).unwrap_or(Ordering::Equal)
             }
             Self::Lost => (a.lost, one.total.once.lost).cmp(&(b.lost, other.total.once.lost)),
+            Self::Limit => a.limits.dominant().cmp(&b.limits.dominant()),
             Self::Rtt => one.last.once.rtt.cmp(&other.last.once.rtt),
             Self::MinRtt => one.total.once.min_rtt.cmp(&other.total.once.min_rtt),
             Self::Open => a.open.cmp(&b.open),

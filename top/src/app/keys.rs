@@ -176,7 +176,7 @@ impl App {
 
     /// Returns whether the user chose the column, or the view has it among its first ones.
     pub fn is_chosen(&self, column: Column) -> bool {
-        let of_view = || self.kind().columns().contains(&column);
+        let of_view = || self.kind().columns().any(|usual| usual == column);
         self.columns.get(&column).copied().unwrap_or_else(of_view)
     }
 

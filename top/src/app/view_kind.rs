@@ -61,28 +61,23 @@ impl ViewKind {
         }
     }
 
-    /// Returns the columns in the order in which they are added while there is room.
-    pub fn columns(self) -> &'static [Column] {
+    /// Returns the columns in the order in which they are added while there is room. Some come twice.
+    pub fn columns(self) -> impl Iterator<Item = Column> {
         use Column::{
-            Age, Failed, In, LastEnd, Lost, MinRtt, Open, Opened, Out, Retransmits, Rtt, Service, Trend,
+            Age, Failed, In, LastEnd, Limit, Lost, MinRtt, Open, Opened, Out, Retransmits, Rtt, Service,
+            Trend,
         };
-        match self {
-            Self::Talkers => {
-                &[Out, In, Open, Rtt, Retransmits, Failed, Trend, Opened, Lost, MinRtt, Age, Service, LastEnd]
-            }
-            Self::Slow => {
-                &[Rtt, MinRtt, Trend, Out, In, Retransmits, Open, Age, Lost, Opened, Failed, Service, LastEnd]
-            }
-            Self::Lossy => {
-                &[Retransmits, Lost, Out, In, Rtt, Open, Trend, Failed, MinRtt, Age, Opened, Service, LastEnd]
-            }
-            Self::Failing => {
-                &[Failed, LastEnd, Opened, Open, Out, In, Retransmits, Rtt, Age, Service, Lost, MinRtt, Trend]
-            }
+        let first: &[Column] = match self {
+            Self::Talkers => &[Out, In, Open, Rtt, Retransmits, Failed],
+            Self::Slow => &[Rtt, MinRtt, Limit, Out, In, Trend],
+            Self::Lossy => &[Retransmits, Lost, Out, In, Rtt, Open],
+            Self::Failing => &[Failed, LastEnd, Opened, Open],
             Self::Connections => {
-                &[Out, In, Rtt, Retransmits, Age, Trend, Lost, MinRtt, LastEnd, Service, Open, Opened, Failed]
+                &[Out, In, Rtt, Retransmits, Limit, Age, Trend, Lost, MinRtt, LastEnd, Service]
             }
-        }
+        };
+        let others = [Out, In, Retransmits, Rtt, Limit, Trend, Open, Opened, Failed, Lost];
+        first.iter().copied().chain(others).chain([MinRtt, Age, Service, LastEnd])
     }
 
     /// Returns what an empty table says.

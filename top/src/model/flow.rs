@@ -1,5 +1,6 @@
 //! [`Flow`]: one connection, with one or both of its sockets on this host.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use longwave_pipeline::model::{
@@ -36,6 +37,8 @@ pub struct Flow {
 pub struct FlowEnd {
     /// The last record.
     pub record: ConnectionRecord,
+    /// The pacing rate in bytes per second, of the last record that has it.
+    pub pacing_rate: Option<NonZeroU64>,
     /// Counts since the last interval ended.
     pub(super) pending: Measures,
 }

@@ -267,8 +267,10 @@ impl Flow {
         counts.opened = u64::from(opened);
         counts.closed = u64::from(matches!(record.event, Event::Close | Event::Vanished));
         counts.failed = u64::from(record.event == Event::Fail);
+        let pacing_rate = record.limits.details().pacing_rate;
         let names_changed = match self.end_mut(side) {
             Some(end) => {
+                end.pacing_rate = pacing_rate.or(end.pacing_rate);
                 let changed = end.record.names != record.names;
                 end.pending.extend(&counts);
                 // The last record stays: an update can arrive after it.
@@ -278,7 +280,7 @@ impl Flow {
                 changed
             }
             end @ None => {
-                *end = Some(FlowEnd { record: record.clone(), pending: counts });
+                *end = Some(FlowEnd { record: record.clone(), pacing_rate, pending: counts });
                 true
             }
         };

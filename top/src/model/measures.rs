@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use longwave_pipeline::model::{ConnectionRecord, Totals};
+use longwave_pipeline::model::{ConnectionRecord, ObservedLimits, Totals};
 
 use super::flow::Side;
 
@@ -19,6 +19,8 @@ pub struct Measures {
     pub retransmits: u64,
     /// Segments that the kernel marked as lost.
     pub lost: u64,
+    /// What limited the connections.
+    pub limits: ObservedLimits,
     /// Connections that were established.
     pub opened: u64,
     /// Established connections that were closed.
@@ -37,7 +39,7 @@ pub struct Measures {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Split {
     /// Each flow once: bytes and connections as the client reports them, or the server if the client is on another host; segments,
-    /// retransmits and losses of both ends.
+    /// retransmits and losses of both ends; limits of the end that was busy for longer.
     pub once: Measures,
     /// Reported by sockets of clients on this host.
     pub client: Measures,
@@ -55,7 +57,8 @@ impl Measures {
             Side::Client => (sent_bytes, received_bytes),
             Side::Server => (received_bytes, sent_bytes),
         };
-        Self { towards, back, data_segments, retransmits, lost, ..Self::default() }
+        let limits = ObservedLimits::of_deltas(record);
+        Self { towards, back, data_segments, retransmits, lost, limits, ..Self::default() }
     }
 
     /// Returns the bytes of both directions.
@@ -108,6 +111,7 @@ impl Measures {
         add(&mut self.opened, other.opened);
         add(&mut self.closed, other.closed);
         add(&mut self.failed, other.failed);
+        self.limits.add(&other.limits);
     }
 }
 
@@ -128,6 +132,7 @@ impl Split {
             once.data_segments = once.data_segments.saturating_add(server.data_segments);
             once.retransmits = once.retransmits.saturating_add(server.retransmits);
             once.lost = once.lost.saturating_add(server.lost);
+            once.limits = once.limits.of_sender(server.limits);
             once.rtt = once.rtt.max(server.rtt);
             once.min_rtt = least(once.min_rtt, server.min_rtt);
         }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use longwave_pipeline::model::{ConnectionRecord, Level, PassEnd, UnixNanos};
 use longwave_processors::filter::Expression;
 
-pub use diagnosis::explain;
+pub use diagnosis::{explain, share_of_time};
 pub use flow::{Flow, FlowEnd, Side};
 pub use history::{HISTORY, History, Point};
 pub use measures::{Measures, Split};

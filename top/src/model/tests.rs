@@ -1,10 +1,11 @@
 use longwave_pipeline::model::{
-    CloseReason, ConnectionId, ConnectionRecord, End, Event, FailReason, Level, Role, Totals,
+    CloseReason, ConnectionId, ConnectionRecord, End, Event, FailReason, Level, Limit, LimitDetails, Limits,
+    OptionalCount, Role, Totals,
 };
 use proptest::prelude::*;
 
 use super::*;
-use crate::testing::{of_server, pass_end, record, shop, tick};
+use crate::testing::{limits, of_server, pass_end, record, shop, tick, times};
 
 const LEVELS: [Level; 3] = [Level::Service, Level::Workload, Level::Connection];
 
@@ -261,8 +262,8 @@ fn idle_connections_make_room_for_busy_ones() {
     assert_eq!(model.all().last.once.open, 3);
 }
 
-/// *Scenario*: connections that lose segments, wait for the congestion window or for the peer, are not read, have a long round trip, or have
-/// none of these.
+/// *Scenario*: connections that lose segments, wait for the network, for the congestion window, for the peer, for the send buffer or for
+/// timers, send segments again that were only late, are not read, have a long round trip, or have none of these.
 /// *Guarantees*: each reason is given once, for the right end; the last one has none.
 #[test]
 fn slowness_is_explained() {
@@ -273,12 +274,57 @@ fn slowness_is_explained() {
     unread.gauges.unread_bytes = 77;
     let mut peer = record(6, "10.0.0.1:6", "10.0.0.2:80", 1, (1, 1));
     peer.gauges.unsent_bytes = 88;
-    let healthy = record(7, "10.0.0.1:7", "10.0.0.2:80", 1, (1, 1));
-    records.extend([unread, peer, healthy]);
+    let mut full = ConnectionRecord {
+        limits: limits(
+            1,
+            LimitDetails { delta: times(5_004, 5_004, 0), zero_window: true, ..LimitDetails::default() },
+        ),
+        ..record(7, "10.0.0.1:7", "10.0.0.2:80", 1, (1, 1))
+    };
+    full.gauges.unsent_bytes = 99;
+    let buffer = ConnectionRecord {
+        limits: limits(1, LimitDetails { delta: times(4_000, 0, 3_000), ..LimitDetails::default() }),
+        ..record(8, "10.0.0.1:8", "10.0.0.2:80", 1, (1, 1))
+    };
+    let late = Limits { duplicate_sacks: OptionalCount::new(3), ..times(9, 0, 0) };
+    let mut late = ConnectionRecord {
+        limits: limits(1, LimitDetails { delta: late, ..LimitDetails::default() }),
+        ..record(9, "10.0.0.1:9", "10.0.0.2:80", 1, (1, 1))
+    };
+    late.delta.retransmits = 4;
+    let healthy = record(10, "10.0.0.1:10", "10.0.0.2:80", 1, (1, 1));
+    records.extend([unread, peer, full, buffer, late, healthy]);
     model.records(&records);
     model.pass_end(pass_end(1));
     let rows = model.rows(Level::Connection);
     let explained =
         rows.map(|row| format!("{}: {:#?}", row.names.source, explain(model.flow(row.id).unwrap())));
     insta::assert_snapshot!(explained.collect::<Vec<_>>().join("\n"));
+}
+
+/// *Scenario*: two connections of one pair of workloads, of which one waits for its peer for longer than the other one waits for the network;
+/// both ends of the first one are on this host.
+/// *Guarantees*: the row of the pair has the limit with the longest sum, and that of each connection its own, of the end that sends.
+#[test]
+fn rows_have_the_limit_with_the_longest_time() {
+    let of = |cookie: u64, delta: Limits| ConnectionRecord {
+        names: shop(0)[1].names.clone(),
+        limits: limits(0, LimitDetails { delta, ..LimitDetails::default() }),
+        ..record(cookie, &format!("10.1.0.1:{cookie}"), "10.1.0.2:80", 0, (1, 1))
+    };
+    let waits = of(1, times(4_900, 4_800, 0));
+    let receives = of_server(&waits, 2);
+    let sends = of(3, times(4_000, 0, 0));
+    let mut model = Model::default();
+    model.records(&[receives, waits, sends]);
+    model.pass_end(pass_end(0));
+    let limits = |level| {
+        let rows = model.rows(level);
+        rows.map(|row| row.last.once.limits.dominant()).collect::<Vec<_>>()
+    };
+    assert_eq!(limits(Level::Connection), [Some(Limit::PeerWindow), Some(Limit::Network)]);
+    assert_eq!(limits(Level::Workload), [Some(Limit::PeerWindow)]);
+    let flow = model.rows(Level::Connection).next().unwrap();
+    assert_eq!(flow.last.server.limits.dominant(), Some(Limit::App));
+    assert_eq!(flow.total.once.limits.longest(), Some((Limit::PeerWindow, 4_800_000)));
 }

@@ -1,7 +1,7 @@
 //! The text of each cell of a table.
 
 use longwave_exporters::units;
-use longwave_pipeline::model::{End, FailReason};
+use longwave_pipeline::model::{End, FailReason, Limit};
 
 use super::chart;
 use crate::app::{App, Column};
@@ -34,6 +34,7 @@ pub(super) fn text(app: &App, row: &Row, side: Option<Side>, column: Column) -> 
             _ => NONE.to_owned(),
         },
         Column::Lost => count(measures.lost),
+        Column::Limit => measures.limits.dominant().map_or(NONE, Limit::as_str).to_owned(),
         Column::Rtt => time(last.rtt),
         Column::MinRtt => time(total.min_rtt),
         Column::Trend => {

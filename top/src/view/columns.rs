@@ -25,10 +25,9 @@ impl Columns {
             100..140 => (1, 20),
             _ => (2, 26),
         };
-        let of_view = app.kind().columns();
         let forced = Column::ALL.into_iter().filter(|column| app.columns.get(column) == Some(&true));
         let here = app.both_ends.then_some(Column::Here).into_iter();
-        let usual = of_view.iter().copied().filter(|column| app.is_chosen(*column));
+        let usual = app.kind().columns().filter(|column| app.is_chosen(*column));
         let (mut chosen, mut used) = (Vec::new(), MARK + 2 * least_name + gap);
         for column in here.chain(forced).chain(usual) {
             let cells = column.width() + gap;

@@ -1,13 +1,13 @@
 //! One connection: counters of both ends, owners, a chart, and why it is slow.
 
 use longwave_exporters::{fit, units};
-use longwave_pipeline::model::{ConnectionRecord, Rfc3339, Workload};
+use longwave_pipeline::model::{ConnectionRecord, Limit, Limits, OptionalCount, Rfc3339, Workload};
 use ratatui::style::Style;
 
 use super::canvas::{Canvas, wrap};
 use super::{FOOTER, HEADER, Theme, cell, chart};
 use crate::app::App;
-use crate::model::{Flow, HISTORY, Side, explain};
+use crate::model::{Flow, HISTORY, Side, explain, share_of_time};
 
 /// Width of the labels, and of each end's values.
 const LABEL: usize = 16;
@@ -17,7 +17,7 @@ const MAX_WIDTH: usize = 13;
 /// Height of a chart in lines: on a screen with room for all details, and on a smaller one.
 const CHART_HEIGHTS: (usize, usize) = (3, 1);
 /// Minimum height in lines of a screen with room for all details.
-const HIGH: u16 = 44;
+const HIGH: u16 = 56;
 
 /// One line, as parts with their styles.
 type Line = Vec<(String, Style)>;
@@ -48,10 +48,13 @@ fn lines(flow: &Flow, width: usize, chart_height: usize, theme: Theme) -> Vec<Li
     let mut lines = vec![vec![(format!("{} → {}", names.source, names.destination), theme.bold())]];
     let reasons = explain(flow);
     if reasons.is_empty() {
-        lines.push(vec![(
-            "The counters show nothing that slows the connection down.".to_owned(),
-            theme.dim(),
-        )]);
+        let text = match share_of_time(&flow.row.last.once.limits) {
+            Some((Limit::App, time)) => {
+                format!("Only the application slows it down: it had nothing to send for {time}.")
+            }
+            _ => "The counters show nothing that slows the connection down.".to_owned(),
+        };
+        lines.push(vec![(text, theme.dim())]);
     }
     for reason in reasons {
         let indented = wrap(&reason, width.saturating_sub(2));
@@ -92,7 +95,7 @@ fn lines(flow: &Flow, width: usize, chart_height: usize, theme: Theme) -> Vec<Li
 type Field = (&'static str, fn(&Flow, Side, &ConnectionRecord) -> String);
 
 /// Lines about a socket. A line is left out if its text is empty for all ends.
-const FIELDS: [Field; 24] = [
+const FIELDS: [Field; 36] = [
     ("address", |_, _, record| record.local.to_string()),
     ("workload", |_, _, record| workload(record.names.local.as_deref())),
     ("pod, node", |_, _, record| {
@@ -143,15 +146,38 @@ const FIELDS: [Field; 24] = [
         format!("{again} of {data} with data{share}")
     }),
     ("lost", |_, _, record| record.totals.lost.to_string()),
+    ("timeouts", |_, _, record| count(total(record).timeouts)),
+    ("duplicate SACKs", |_, _, record| count(total(record).duplicate_sacks)),
+    ("out of order", |_, _, record| count(total(record).out_of_order)),
+    ("ECN marks", |_, _, record| count(total(record).delivered_ce)),
+    ("busy", |_, _, record| micros(total(record).busy)),
+    ("peer window", |_, _, record| {
+        let now = if record.limits.details().zero_window { "full now" } else { "" };
+        let time = micros(total(record).peer_window);
+        let before = if time.is_empty() { time } else { format!("full for {time}") };
+        [before.as_str(), now].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
+    }),
+    ("send buffer", |_, _, record| {
+        let time = micros(total(record).send_buffer);
+        if time.is_empty() { time } else { format!("full for {time}") }
+    }),
     ("last interval", |flow, side, _| {
         let last = flow.row.last.of(Some(side));
         format!("→ {}, ← {}, {} again", units::bytes(last.towards), units::bytes(last.back), last.retransmits)
     }),
+    ("limit", |flow, side, _| {
+        share_of_time(&flow.row.last.of(Some(side)).limits)
+            .map_or_else(String::new, |(limit, time)| format!("{}, {time}", limit.as_str()))
+    }),
     ("round trip", |_, _, record| nanos(record.round_trip.smoothed)),
     ("deviation", |_, _, record| nanos(record.round_trip.variance)),
     ("minimum", |_, _, record| nanos(record.round_trip.minimum)),
+    ("receiver's RTT", |_, _, record| nanos(record.round_trip.receiver)),
     ("in flight", |_, _, record| bytes(record.gauges.in_flight_bytes)),
     ("cwnd, MSS", |_, _, record| format!("{} × {}", record.gauges.cwnd, record.gauges.mss)),
+    ("ssthresh", |_, _, record| {
+        record.limits.details().ssthresh.map_or_else(String::new, |segments| format!("{segments} segments"))
+    }),
     ("unsent, unread", |_, _, record| {
         format!("{}, {}", units::bytes(record.gauges.unsent_bytes), units::bytes(record.gauges.unread_bytes))
     }),
@@ -159,8 +185,32 @@ const FIELDS: [Field; 24] = [
         0 => String::new(),
         rate => format!("{}B/s", units::rate(rate as f64)),
     }),
+    ("pacing rate", |flow, side, _| {
+        flow.end(side)
+            .and_then(|end| end.pacing_rate)
+            .map_or_else(String::new, |rate| format!("{}B/s", units::rate(rate.get() as f64)))
+    }),
+    ("cong. control", |_, _, record| {
+        record.limits.details().congestion_control().unwrap_or_default().to_owned()
+    }),
     ("id", |_, _, record| record.id.to_string()),
 ];
+
+/// Returns what has limited the connection since its open.
+fn total(record: &ConnectionRecord) -> Limits {
+    record.limits.details().total
+}
+
+/// Returns a count that is not 0.
+fn count(count: OptionalCount) -> String {
+    count.get().filter(|count| *count > 0).map_or_else(String::new, |count| count.to_string())
+}
+
+/// Returns a time in microseconds that is not 0.
+fn micros(time: OptionalCount) -> String {
+    let micros = time.get().filter(|micros| *micros > 0);
+    micros.map_or_else(String::new, |micros| units::seconds(micros as f64 / 1e6))
+}
 
 fn charts(flow: &Flow, width: usize, height: usize, theme: Theme) -> Vec<Line> {
     let cells = width.saturating_sub(LABEL + MAX_WIDTH).min(HISTORY);

@@ -60,7 +60,8 @@ fn every_screen_at_80_columns() {
 /// *Guarantees*: the text, compared with a snapshot. More columns are on the screen.
 #[test]
 fn screens_at_120_and_200_columns() {
-    insta::assert_snapshot!("screens_120", screens(120, 40, &["1", "3", "4", "5<Enter>"]));
+    let keys = ["1", "3", "4", "5<Enter>", "<Esc><Down><Enter>"];
+    insta::assert_snapshot!("screens_120", screens(120, 40, &keys));
     insta::assert_snapshot!("screens_200", screens(200, 60, &["1", "5", "<Enter>", "<Esc>?"]));
 }
 

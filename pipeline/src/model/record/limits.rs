@@ -3,6 +3,8 @@
 use std::fmt;
 use std::num::NonZeroU64;
 
+use crate::model::record::ConnectionRecord;
+
 /// A count that is absent if the kernel lacks it, or if it was not measured. It has 8 bytes, and the default is absent.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct OptionalCount(
@@ -27,6 +29,15 @@ pub struct Limits {
     pub delivered_ce: OptionalCount,
     /// Retransmission timeouts (`tcpi_total_rto`).
     pub timeouts: OptionalCount,
+}
+
+/// What limited one connection or several, and the time for which they were observed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ObservedLimits {
+    /// Sums over the connections.
+    pub limits: Limits,
+    /// Microseconds, summed over the connections.
+    pub connected: OptionalCount,
 }
 
 /// What limited a connection, or the connections of a series, for most of a time.
@@ -145,8 +156,9 @@ impl Limits {
     /// - `network` is the rest of the busy time.
     /// - `app` is the time that was not busy.
     ///
-    /// The longest time decides. If times are equal, the first in the order of [`Limit`] does. `None` if the times are absent, or all 0.
-    pub fn dominant(&self, connected: OptionalCount) -> Option<Limit> {
+    /// The longest time decides, which is returned, too. If times are equal, the first in the order of [`Limit`] does. `None` if the times are
+    /// absent, or all 0.
+    pub fn longest(&self, connected: OptionalCount) -> Option<(Limit, u64)> {
         let (busy, connected) = (self.busy.get()?, connected.get()?);
         let (peer_window, send_buffer) = (self.peer_window.or_zero(), self.send_buffer.or_zero());
         let network = busy.saturating_sub(peer_window).saturating_sub(send_buffer);
@@ -156,8 +168,42 @@ impl Limits {
             (Limit::SendBuffer, send_buffer),
             (Limit::Network, network),
         ];
-        let longest = times.into_iter().rev().max_by_key(|(_, time)| *time);
-        longest.filter(|(_, time)| *time > 0).map(|(limit, _)| limit)
+        times.into_iter().rev().max_by_key(|(_, time)| *time).filter(|(_, time)| *time > 0)
+    }
+
+    /// Returns the limit of [`Self::longest`].
+    pub fn dominant(&self, connected: OptionalCount) -> Option<Limit> {
+        self.longest(connected).map(|(limit, _)| limit)
+    }
+}
+
+// === impl ObservedLimits ===
+
+impl ObservedLimits {
+    /// Returns what a record adds to those of its connection.
+    pub fn of_deltas(record: &ConnectionRecord) -> Self {
+        Self { limits: record.limits.delta(), connected: record.elapsed }
+    }
+
+    /// Adds those of other connections, or of another time.
+    pub fn add(&mut self, other: &Self) {
+        self.limits.add(&other.limits);
+        self.connected.add(other.connected);
+    }
+
+    /// Returns those of the end of a flow that was busy for longer: the other one mostly receives.
+    pub fn of_sender(self, other: Self) -> Self {
+        if other.limits.busy.get() > self.limits.busy.get() { other } else { self }
+    }
+
+    /// Returns what limited the connections for most of the time, and this time in microseconds. See [`Limits::longest`].
+    pub fn longest(&self) -> Option<(Limit, u64)> {
+        self.limits.longest(self.connected)
+    }
+
+    /// Returns the limit of [`Self::longest`].
+    pub fn dominant(&self) -> Option<Limit> {
+        self.limits.dominant(self.connected)
     }
 }
 

@@ -15,7 +15,7 @@ pub use counts::{Gauges, RoundTrip, Totals};
 pub use end::{CloseReason, End, FailReason};
 pub use event::{Event, Reporter, Role, TcpState};
 pub use identity::{ConnectionId, Endpoint};
-pub use limits::{Limit, Limits, OptionalCount};
+pub use limits::{Limit, Limits, ObservedLimits, OptionalCount};
 pub use owner::{Owner, OwnerSource};
 
 use crate::model::names::{Handle, Service, Workload};

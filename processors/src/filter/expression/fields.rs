@@ -1,6 +1,8 @@
 //! The fields of records that conditions name.
 
-use longwave_pipeline::model::{CloseReason, ConnectionRecord, End, Event, Role, Totals, Workload};
+use longwave_pipeline::model::{
+    CloseReason, ConnectionRecord, End, Event, Limit, ObservedLimits, Role, Totals, Workload,
+};
 
 /// A field with a text. The first group has a value for each end, the second one for the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,8 @@ pub(super) enum TextField {
     State,
     CloseReason,
     FailReason,
+    /// What limited the connection for most of the time since its previous record.
+    Limit,
 }
 
 /// A number that is compared.
@@ -48,7 +52,7 @@ pub(super) enum Field {
 }
 
 /// All fields by their names in expressions.
-pub(super) const FIELDS: [(&str, Field); 23] = [
+pub(super) const FIELDS: [(&str, Field); 24] = [
     ("workload", Field::Text(TextField::Workload)),
     ("namespace", Field::Text(TextField::Namespace)),
     ("kind", Field::Text(TextField::Kind)),
@@ -62,6 +66,7 @@ pub(super) const FIELDS: [(&str, Field); 23] = [
     ("state", Field::Text(TextField::State)),
     ("close_reason", Field::Text(TextField::CloseReason)),
     ("fail_reason", Field::Text(TextField::FailReason)),
+    ("limit", Field::Text(TextField::Limit)),
     ("port", Field::Port),
     ("address", Field::Address),
     ("rtt", Field::Measure(Measure::Rtt)),
@@ -109,6 +114,7 @@ impl TextField {
             (Self::State, _) => test(record.state.as_str()),
             (Self::CloseReason, Some(End::Closed(reason))) => test(reason.as_str()),
             (Self::FailReason, Some(End::Failed(reason))) => test(&reason.to_string()),
+            (Self::Limit, _) => test(ObservedLimits::of_deltas(record).dominant().map_or("", Limit::as_str)),
             _ => test(""),
         }
     }
@@ -120,6 +126,7 @@ impl TextField {
             Self::Event => events.map(Event::as_str).into(),
             Self::Role => [Role::Client, Role::Server, Role::Unknown].map(Role::as_str).into(),
             Self::CloseReason => CloseReason::ALL.map(CloseReason::as_str).into(),
+            Self::Limit => Limit::ALL.map(Limit::as_str).into(),
             _ => Vec::new(),
         }
     }

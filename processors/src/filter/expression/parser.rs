@@ -230,6 +230,10 @@ fn pattern(field: TextField, word: &str) -> Result<NamePattern, String> {
     if !known.is_empty() && !known.contains(&word) {
         let hint = near_miss(word, known.iter().copied())
             .map_or_else(String::new, |meant| format!(" (did you mean {meant}?)"));
+        // A value with a space must be quoted.
+        let quoted =
+            |value: &&str| if value.contains(' ') { format!("{value:?}") } else { (*value).to_owned() };
+        let known: Vec<String> = known.iter().map(quoted).collect();
         return Err(format!("unknown value {word:?}{hint}: known are {}", known.join(", ")));
     }
     word.parse().map_err(|error| format!("{error}"))

@@ -1,15 +1,15 @@
 use std::num::NonZeroU64;
 
 use longwave_pipeline::model::{
-    CloseReason, ConnectionRecord, End, Endpoint, Event, Handle, Interner, Names, Role, RoundTrip, Service,
-    Totals, Workload,
+    CloseReason, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, Handle, Interner, LimitDetails,
+    Limits, Names, OptionalCount, Role, RoundTrip, Service, Totals, Workload,
 };
 use proptest::prelude::*;
 
 use super::Expression;
 
 /// Returns the close of a connection from `web` in `shop` at 10.0.0.1:40000 to `db` in `data` at 10.1.0.1:5432, as the client's socket reports
-/// it: 8 ms round trip, 3 MiB, 3 of 200 segments sent again, 90 minutes old.
+/// it: 8 ms round trip, 3 MiB, 3 of 200 segments sent again, 90 minutes old, the peer's window full for 3 of the last 5 seconds.
 fn close() -> ConnectionRecord {
     let workload = |name: &str, namespace: &str| -> Handle<Workload> {
         let workload = Workload {
@@ -45,6 +45,13 @@ fn close() -> ConnectionRecord {
         end: Some(End::Closed(CloseReason::Fin)),
         ..ConnectionRecord::blank()
     };
+    let delta = Limits {
+        busy: OptionalCount::new(4_000_000),
+        peer_window: OptionalCount::new(3_000_000),
+        ..Limits::default()
+    };
+    record.limits = ConnectionLimits::new(LimitDetails { delta, ..LimitDetails::default() });
+    record.elapsed = OptionalCount::new(5_000_000);
     record.owner.name[..7].copy_from_slice(b"gunicor");
     record
 }
@@ -72,6 +79,8 @@ fn conditions_are_compared_with_the_record() {
         "address=10.1.0.0/16",
         "from:address=10.0.0.1",
         "event=close role=client close_reason=fin",
+        "limit=\"peer window\"",
+        "limit!=app,network",
         "rtt>5ms",
         "rtt <= 8ms",
         "min_rtt>1s or age>=1h30m",
@@ -95,6 +104,7 @@ fn conditions_are_compared_with_the_record() {
         "namespace!=data",
         "to:port=40000",
         "peer:address=10.0.0.0/16",
+        "limit=network",
         "rtt>8ms",
         "min_rtt<1s",
         "min_rtt>1ns",
@@ -148,6 +158,7 @@ fn mistakes_have_a_caret() {
         "retransmits>200%",
         "retransmits>few",
         "event=clsoe",
+        "limit=peer window",
         "höhe=1 and workload=web",
         "workload = web nöt port=80",
     ]

@@ -22,6 +22,7 @@ fn the_longest_time_is_the_dominant_limit() {
     assert_eq!(of(5, 5, 0), Some("app"));
     assert_eq!(of(8, 4, 4), Some("peer window"));
     assert_eq!(of(8, 0, 4), Some("send buffer"));
+    assert_eq!(times(9, 5, 2).longest(OptionalCount::new(10)), Some((Limit::PeerWindow, 5)));
     assert_eq!(times(0, 0, 0).dominant(OptionalCount::new(0)), None);
     assert_eq!(times(5, 5, 0).dominant(OptionalCount::ABSENT), None);
     assert_eq!(Limits::default().dominant(OptionalCount::new(10)), None);
@@ -34,6 +35,21 @@ fn the_longest_time_is_the_dominant_limit() {
 fn rounding_does_not_make_a_time_negative() {
     assert_eq!(times(12, 0, 0).dominant(OptionalCount::new(10)), Some(Limit::Network));
     assert_eq!(times(8, 7, 4).dominant(OptionalCount::new(10)), Some(Limit::PeerWindow));
+}
+
+/// *Scenario*: the two ends of a connection over which one sends and the other receives, and a second connection that is longer idle.
+/// *Guarantees*: the limit of the first one is that of its sender, and that of both the one with the longest sum.
+#[test]
+fn the_sender_and_the_longest_sum_decide() {
+    let connected = OptionalCount::new(10);
+    let sender = ObservedLimits { limits: times(9, 6, 0), connected };
+    let receiver = ObservedLimits { limits: times(1, 0, 0), connected };
+    let unknown = ObservedLimits::default();
+    assert_eq!((sender.of_sender(receiver), receiver.of_sender(sender)), (sender, sender));
+    assert_eq!((sender.of_sender(unknown), unknown.of_sender(sender)), (sender, sender));
+    let mut both = sender;
+    both.add(&ObservedLimits { limits: times(0, 0, 0), connected });
+    assert_eq!((sender.dominant(), both.longest()), (Some(Limit::PeerWindow), Some((Limit::App, 11))));
 }
 
 /// *Scenario*: absent counts, zeros, and the largest counts.
