@@ -3,12 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use longwave_pipeline::component::visible::Visible;
 use longwave_pipeline::model::{
     EndpointKey, FailReason, FlowKey, Level, Limit, ObservedLimits, Reporter, Series, UNKNOWN, Window,
-    WorkloadKey,
+    WorkloadKey, is_lossy, share_of_data,
 };
-
-use longwave_pipeline::component::visible::Visible;
 
 /// Which end of the flow is the reporting socket, on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,8 +22,6 @@ pub(crate) enum Side {
 
 /// Kinds of workloads that exist on this host only, so that a flow between two of them has both ends here.
 const LOCAL_KINDS: [&str; 5] = ["Process", "Container", "Cgroup", "SystemdUnit", "VirtualMachine"];
-/// A flow is lossy if at least one of this many segments was sent again.
-const LOSSY: u64 = 100;
 
 /// One flow in one window, as one or both of its ends report it.
 #[derive(Clone, Debug)]
@@ -38,7 +35,10 @@ pub(crate) struct Flow {
     pub(crate) towards: u64,
     /// Payload bytes from destination to source.
     pub(crate) back: u64,
+    /// Segments sent and received, with or without data.
     pub(crate) segments: u64,
+    /// Segments with data that the reporting ends sent.
+    pub(crate) data_segments: u64,
     pub(crate) retransmits: u64,
     pub(crate) lost: u64,
     limits: ObservedLimits,
@@ -125,6 +125,7 @@ impl Flow {
             towards: 0,
             back: 0,
             segments: 0,
+            data_segments: 0,
             retransmits: 0,
             lost: 0,
             limits: ObservedLimits::default(),
@@ -144,6 +145,7 @@ impl Flow {
             total.towards = total.towards.saturating_add(flow.towards);
             total.back = total.back.saturating_add(flow.back);
             total.segments = total.segments.saturating_add(flow.segments);
+            total.data_segments = total.data_segments.saturating_add(flow.data_segments);
             total.retransmits = total.retransmits.saturating_add(flow.retransmits);
             total.lost = total.lost.saturating_add(flow.lost);
             total.limits.add(&flow.limits);
@@ -167,7 +169,7 @@ impl Flow {
     }
 
     /// Adds what the other end of the flow reports. Both report the same bytes and connections, at moments that differ a little, so the larger
-    /// number is the later one. Each end has retransmits and losses of its own direction. The slower round trip is shown, and the limit of
+    /// number is the later one. Each end has segments, retransmits and losses of its own direction. The slower round trip is shown, and the limit of
     /// the end that was busy for longer: the other one mostly receives.
     fn join(&mut self, other: &Self) {
         self.side = Side::Both;
@@ -180,6 +182,7 @@ impl Flow {
         larger(&mut self.closed, other.closed);
         larger(&mut self.failed, other.failed);
         self.failure = self.failure.or(other.failure);
+        self.data_segments = self.data_segments.saturating_add(other.data_segments);
         self.retransmits = self.retransmits.saturating_add(other.retransmits);
         self.lost = self.lost.saturating_add(other.lost);
         self.limits = self.limits.of_sender(other.limits);
@@ -192,14 +195,14 @@ impl Flow {
         };
     }
 
-    /// Returns whether connections failed, or at least one percent of the segments was sent again.
+    /// Returns whether connections failed, or the flow is lossy.
     pub(crate) fn is_troubled(&self) -> bool {
         self.failed > 0 || self.is_lossy()
     }
 
-    /// Returns whether at least one percent of the segments was sent again.
+    /// Returns whether at least one percent of the segments with data was sent again.
     pub(crate) fn is_lossy(&self) -> bool {
-        self.retransmits > 0 && self.retransmits.saturating_mul(LOSSY) >= self.segments
+        is_lossy(self.retransmits, self.data_segments)
     }
 
     /// Returns the bytes of both directions.
@@ -217,9 +220,9 @@ impl Flow {
         self.limits.dominant()
     }
 
-    /// Returns the share of the segments that were sent again. `None` without segments.
+    /// Returns the share of the segments with data that were sent again. `None` if no data was sent.
     pub(crate) fn retransmit_ratio(&self) -> Option<f64> {
-        (self.segments > 0).then(|| self.retransmits as f64 / self.segments as f64)
+        share_of_data(self.retransmits, self.data_segments)
     }
 
     /// Returns the mean round trip, in seconds.
@@ -253,6 +256,7 @@ impl Flow {
             towards,
             back,
             segments: totals.sent_segments.saturating_add(totals.received_segments),
+            data_segments: totals.data_segments,
             retransmits: totals.retransmits,
             lost: totals.lost,
             limits: ObservedLimits { limits: measures.limits, connected: measures.connected },

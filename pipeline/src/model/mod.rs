@@ -31,7 +31,7 @@ pub use owned_value::OwnedValue;
 pub use record::{
     CloseReason, ConnectionId, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, FailReason, Gauges,
     Limit, LimitDetails, Limits, Names, ObservedLimits, OptionalCount, Owner, OwnerSource, Reporter, Role,
-    RoundTrip, TcpState, Totals,
+    RoundTrip, TcpState, Totals, is_lossy, share_of_data,
 };
 pub use rung::Rung;
 pub use series_attributes::SeriesAttributes;

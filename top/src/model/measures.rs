@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU64;
 
-use longwave_pipeline::model::{ConnectionRecord, ObservedLimits, Totals};
+use longwave_pipeline::model::{ConnectionRecord, ObservedLimits, Totals, is_lossy, share_of_data};
 
 use super::flow::Side;
 
@@ -66,15 +66,14 @@ impl Measures {
         self.towards.saturating_add(self.back)
     }
 
-    /// Returns the share of the segments with data that were sent again, or `None` if no data was sent. At most 1.
+    /// Returns the share of the segments with data that were sent again, or `None` if no data was sent.
     pub fn retransmit_ratio(&self) -> Option<f64> {
-        (self.data_segments > 0 || self.retransmits > 0)
-            .then(|| self.retransmits as f64 / self.data_segments.max(self.retransmits) as f64)
+        share_of_data(self.retransmits, self.data_segments)
     }
 
-    /// Returns whether at least one percent of the segments was sent again.
+    /// Returns whether at least one percent of the segments with data was sent again.
     pub fn is_lossy(&self) -> bool {
-        self.retransmits > 0 && self.retransmits.saturating_mul(100) >= self.data_segments
+        is_lossy(self.retransmits, self.data_segments)
     }
 
     /// Returns whether there were bytes, segments or events.

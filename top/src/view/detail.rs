@@ -1,7 +1,9 @@
 //! One connection: counters of both ends, owners, a chart, and why it is slow.
 
 use longwave_exporters::{fit, units};
-use longwave_pipeline::model::{ConnectionRecord, Limit, Limits, OptionalCount, Rfc3339, Workload};
+use longwave_pipeline::model::{
+    ConnectionRecord, Limit, Limits, OptionalCount, Rfc3339, Workload, share_of_data,
+};
 use ratatui::style::Style;
 
 use super::canvas::{Canvas, wrap};
@@ -138,11 +140,8 @@ const FIELDS: [Field; 36] = [
     }),
     ("sent again", |_, _, record| {
         let (again, data) = (record.totals.retransmits, record.totals.data_segments);
-        let share = if again > 0 {
-            format!(" ({})", cell::percent(again as f64 / data.max(again) as f64))
-        } else {
-            String::new()
-        };
+        let share = share_of_data(again, data).filter(|share| *share > 0.0);
+        let share = share.map_or_else(String::new, |share| format!(" ({})", cell::percent(share)));
         format!("{again} of {data} with data{share}")
     }),
     ("lost", |_, _, record| record.totals.lost.to_string()),

@@ -15,7 +15,11 @@ const MAX_ROWS: usize = 200;
 const COLUMNS: [(Sort, &str, &str); 9] = [
     (Sort::Towards, "→ B/s", "Bytes a second from client to server"),
     (Sort::Back, "← B/s", "Bytes a second from server to client"),
-    (Sort::Retransmits, "Retransmits", "Segments that were sent again, and their share of all segments"),
+    (
+        Sort::Retransmits,
+        "Retransmits",
+        "Segments that were sent again, and their share of the segments with data",
+    ),
     (Sort::Lost, "Lost", "Segments that the kernel marked as lost"),
     (Sort::Rtt, "Round trip", "Mean smoothed round trip in this window"),
     (Sort::Open, "Open", "Connections that are open at the end of the window"),

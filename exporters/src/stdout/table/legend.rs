@@ -18,4 +18,5 @@ LIMIT    what limited the end that sends, for most of the time: app (nothing to
 RTT MIN  mean of the smoothed round trips, and the minimum
 OPEN     connections at the end of the interval
 OPENED   connections that were opened in the interval; CLOSED, FAILED likewise
--        zero or unknown. Red: failures. Yellow: 1 % of the segments sent again";
+-        zero or unknown. Red: failures. Yellow: at least 1 % of the segments
+         with data sent again";

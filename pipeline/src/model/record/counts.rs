@@ -75,3 +75,18 @@ impl Totals {
         self.lost = self.lost.saturating_add(other.lost);
     }
 }
+
+/// Returns the share of the sent segments with data that `count` of them are, at most 1. `None` if there are none.
+pub fn share_of_data(count: u64, data_segments: u64) -> Option<f64> {
+    // A SYN and a FIN have no data, but are sent again, too.
+    let all = data_segments.max(count);
+    (all > 0).then(|| count as f64 / all as f64)
+}
+
+/// Returns whether at least one percent of the sent segments with data was sent again.
+pub fn is_lossy(retransmits: u64, data_segments: u64) -> bool {
+    retransmits > 0 && retransmits.saturating_mul(100) >= data_segments
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ mod owner;
 use std::num::NonZeroU64;
 
 pub use connection_limits::{ConnectionLimits, LimitDetails};
-pub use counts::{Gauges, RoundTrip, Totals};
+pub use counts::{Gauges, RoundTrip, Totals, is_lossy, share_of_data};
 pub use end::{CloseReason, End, FailReason};
 pub use event::{Event, Reporter, Role, TcpState};
 pub use identity::{ConnectionId, Endpoint};

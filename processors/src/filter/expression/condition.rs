@@ -1,7 +1,7 @@
 //! [`Condition`]: one comparison.
 
 use longwave_config::{Network, PortRange};
-use longwave_pipeline::model::{ConnectionRecord, Endpoint, Workload};
+use longwave_pipeline::model::{ConnectionRecord, Endpoint, Workload, share_of_data};
 
 use super::fields::{Measure, TextField};
 use super::tokens::Operator;
@@ -113,17 +113,20 @@ impl Side {
     }
 }
 
+/// Compares a value of the record. False if a share is unknown, because no data was sent.
 fn compare(value: u64, operator: Operator, bound: Bound, record: &ConnectionRecord) -> bool {
     let order = match bound {
-        Bound::Value(bound) => value.cmp(&bound),
-        Bound::Share(share) => (value as f64).total_cmp(&(share * record.totals.data_segments as f64)),
+        Bound::Value(bound) => Some(value.cmp(&bound)),
+        Bound::Share(bound) => {
+            share_of_data(value, record.totals.data_segments).map(|share| share.total_cmp(&bound))
+        }
     };
-    match operator {
+    order.is_some_and(|order| match operator {
         Operator::Equal => order.is_eq(),
         Operator::NotEqual => order.is_ne(),
         Operator::More => order.is_gt(),
         Operator::AtLeast => order.is_ge(),
         Operator::Less => order.is_lt(),
         Operator::AtMost => order.is_le(),
-    }
+    })
 }

@@ -2,7 +2,7 @@ use std::num::NonZeroU64;
 
 use longwave_pipeline::model::{
     CloseReason, ConnectionLimits, ConnectionRecord, End, Endpoint, Event, Handle, Interner, LimitDetails,
-    Limits, Names, OptionalCount, Role, RoundTrip, Service, Totals, Workload,
+    Limits, Names, OptionalCount, Role, RoundTrip, Service, Totals, Workload, is_lossy,
 };
 use proptest::prelude::*;
 
@@ -189,6 +189,19 @@ fn expressions_know_what_they_read() {
 }
 
 proptest! {
+    /// *Scenario*: a connection with any number of segments, of which some were sent again; and one that has sent none.
+    /// *Guarantees*: `retransmits>=1%` selects what every screen calls lossy. Without segments the share is unknown, and no comparison is true.
+    #[test]
+    fn a_lossy_connection_is_selected(again in 1..1_000_000_u64, others in 0..100_000_000_u64) {
+        let with = |retransmits, data_segments| ConnectionRecord {
+            totals: Totals { retransmits, data_segments, ..Totals::default() },
+            ..close()
+        };
+        prop_assert_eq!(matches("retransmits>=1%", &with(again, again + others)), is_lossy(again, again + others));
+        prop_assert!(matches("retransmits>=1%", &with(again, again * 100)));
+        prop_assert!(!matches("retransmits<1% or retransmits>=0%", &with(0, 0)));
+    }
+
     /// *Scenario*: any text.
     /// *Guarantees*: reading it does not panic, and neither does the error's text.
     #[test]
