@@ -9,6 +9,8 @@ use longwave_pipeline::model::{
     WorkloadKey, is_lossy, share_of_data,
 };
 
+use crate::names::{self, service_beside};
+
 /// Which end of the flow is the reporting socket, on this host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Side {
@@ -245,7 +247,7 @@ impl Flow {
             Side::Client | Side::Both | Side::Mixed => (totals.sent_bytes, totals.received_bytes),
         };
         let (source, destination, service) = match flow {
-            Some(flow) => names(flow),
+            Some(flow) => names_of(flow),
             None => ("(others)".to_owned(), "(over max_series)".to_owned(), String::new()),
         };
         Self {
@@ -288,7 +290,7 @@ fn has_both_ends_here(flow: &FlowKey) -> bool {
 }
 
 /// Returns the source, the destination, and the service if it is not the destination.
-fn names(flow: &FlowKey) -> (String, String, String) {
+fn names_of(flow: &FlowKey) -> (String, String, String) {
     let FlowKey { source, service, destination, connection, folded, .. } = flow;
     let source = qualified(&source.name, &source.namespace);
     let service = qualified(&service.name, &service.namespace);
@@ -309,27 +311,21 @@ fn names(flow: &FlowKey) -> (String, String, String) {
         let destination = with_address(destination, connection.destination);
         return (source, destination, service.unwrap_or_default());
     }
-    match (destination, service) {
-        (None, service) => (or_unknown(source), or_unknown(service), String::new()),
-        (Some(destination), Some(service)) if service == destination => {
-            (or_unknown(source), destination, String::new())
+    match destination {
+        None => (or_unknown(source), or_unknown(service), String::new()),
+        Some(destination) => {
+            let service = service_beside(service, &destination);
+            (or_unknown(source), destination, service)
         }
-        (Some(destination), service) => (or_unknown(source), destination, service.unwrap_or_default()),
     }
 }
 
-/// Returns `name.namespace`, as in a cluster's DNS. If the series has no name, but a namespace, returns `*.namespace`; `None` if the name is
-/// unknown.
+/// Returns the qualified name. If the series has no name, but a namespace, returns `*.namespace`.
 fn qualified(name: &Option<Arc<str>>, namespace: &Option<Arc<str>>) -> Option<String> {
-    let is_known = |text: &&str| !text.is_empty() && *text != UNKNOWN;
-    let namespace = namespace.as_deref().filter(is_known).map(Visible);
-    match (name.as_deref(), namespace) {
-        (None, Some(namespace)) => Some(format!("*.{namespace}")),
-        (None, None) => None,
-        (Some(name), namespace) => Some(name).filter(is_known).map(|name| match namespace {
-            Some(namespace) => format!("{}.{namespace}", Visible(name)),
-            None => Visible(name).to_string(),
-        }),
+    let namespace = namespace.as_deref().unwrap_or_default();
+    match name {
+        Some(name) => names::qualified(name, namespace),
+        None => names::is_known(namespace).then(|| format!("*.{}", Visible(namespace))),
     }
 }
 

@@ -12,6 +12,7 @@ pub mod file;
 pub mod fit;
 mod flows;
 pub mod live;
+pub mod names;
 mod ordered_queue_config;
 pub mod otlp;
 pub mod page;

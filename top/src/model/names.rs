@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use longwave_pipeline::component::visible::Visible;
-use longwave_pipeline::model::{Endpoint, Level, Service, UNKNOWN, Workload};
+use longwave_exporters::names::{qualified, service_beside};
+use longwave_pipeline::model::{Endpoint, Level, Service, Workload};
 
 /// The two ends of a row as text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -56,7 +56,7 @@ impl Ends<'_> {
                 let destination = destination.unwrap_or_else(|| server.to_string());
                 RowNames {
                     source: source.unwrap_or_else(|| address(client.address)).into(),
-                    service: service.filter(|service| *service != destination).unwrap_or_default().into(),
+                    service: service_beside(service, &destination).into(),
                     destination: destination.into(),
                 }
             }
@@ -80,15 +80,6 @@ impl RowNames {
 /// Returns the name of a workload. `None` if it is unknown.
 fn workload(workload: &Workload) -> Option<String> {
     qualified(&workload.name, &workload.namespace)
-}
-
-/// Returns `name.namespace`, as in a cluster's DNS.
-fn qualified(name: &str, namespace: &str) -> Option<String> {
-    let is_known = |text: &str| !text.is_empty() && text != UNKNOWN;
-    is_known(name).then(|| match is_known(namespace) {
-        true => format!("{}.{}", Visible(name), Visible(namespace)),
-        false => Visible(name).to_string(),
-    })
 }
 
 fn with_port(name: Option<String>, end: Endpoint) -> String {

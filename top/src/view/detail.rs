@@ -1,6 +1,8 @@
 //! One connection: counters of both ends, owners, a chart, and why it is slow.
 
+use longwave_exporters::names::qualified;
 use longwave_exporters::{fit, units};
+use longwave_pipeline::component::visible::Visible;
 use longwave_pipeline::model::{
     ConnectionRecord, Limit, Limits, OptionalCount, Rfc3339, Workload, share_of_data,
 };
@@ -110,14 +112,15 @@ const FIELDS: [Field; 36] = [
         })
     }),
     ("process", |_, _, record| match (record.owner.executable(), record.owner.pid) {
-        (Some(name), 0) => longwave_pipeline::component::visible::Visible(&name).to_string(),
-        (Some(name), pid) => format!("{} (pid {pid})", longwave_pipeline::component::visible::Visible(&name)),
+        (Some(name), 0) => Visible(&name).to_string(),
+        (Some(name), pid) => format!("{} (pid {pid})", Visible(&name)),
         (None, 0) => "unknown".to_owned(),
         (None, pid) => format!("pid {pid}"),
     }),
     ("found by", |_, _, record| record.owner.source.as_str().to_owned()),
     ("service", |_, _, record| {
-        record.names.service.as_deref().map_or_else(String::new, |service| service.name.to_string())
+        let service = record.names.service.as_deref();
+        service.and_then(|service| qualified(&service.name, &service.namespace)).unwrap_or_default()
     }),
     ("state", |_, _, record| {
         record
@@ -234,19 +237,11 @@ fn charts(flow: &Flow, width: usize, height: usize, theme: Theme) -> Vec<Line> {
 }
 
 fn workload(workload: Option<&Workload>) -> String {
-    let visible = |text: &str| longwave_pipeline::component::visible::Visible(text).to_string();
-    workload.map_or_else(
-        || "unknown".to_owned(),
-        |workload| match workload.namespace.is_empty() {
-            true => format!("{} ({})", visible(&workload.name), visible(&workload.kind)),
-            false => format!(
-                "{}.{} ({})",
-                visible(&workload.name),
-                visible(&workload.namespace),
-                visible(&workload.kind)
-            ),
-        },
-    )
+    let name = workload.and_then(|workload| qualified(&workload.name, &workload.namespace));
+    match (name, workload) {
+        (Some(name), Some(workload)) => format!("{name} ({})", Visible(&workload.kind)),
+        _ => "unknown".to_owned(),
+    }
 }
 
 fn bytes(count: u64) -> String {
