@@ -93,7 +93,7 @@ fn join_ends(flows: impl Iterator<Item = Flow>) -> Vec<Flow> {
     let mut by_ends: HashMap<_, usize> = HashMap::new();
     for flow in flows {
         if flow.is_local {
-            let first = *by_ends.entry(flow.ends()).or_insert(joined.len());
+            let first = *by_ends.entry(flow.ends().map(str::to_owned)).or_insert(joined.len());
             if let Some(first) = joined.get_mut(first)
                 && first.side != flow.side
             {
@@ -166,8 +166,8 @@ impl Flow {
     }
 
     /// Returns the source, the destination and the service. Two flows with equal ones differ in their side.
-    pub(crate) fn ends(&self) -> [String; 3] {
-        [self.source.clone(), self.destination.clone(), self.service.clone()]
+    pub(crate) fn ends(&self) -> [&str; 3] {
+        [&self.source, &self.destination, &self.service]
     }
 
     /// Adds what the other end of the flow reports. Both report the same bytes and connections, at moments that differ a little, so the larger

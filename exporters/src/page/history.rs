@@ -6,6 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use longwave_pipeline::model::Level;
 
 use super::query::FlowId;
+use super::window::LevelFlows;
 use crate::flows::Flow;
 
 /// Number of windows that are kept: five minutes with an interval of 5 s.
@@ -42,13 +43,14 @@ pub(super) struct Sample {
 
 impl History {
     /// Adds a window. Removes the oldest one if there are [`WINDOWS`] already.
-    pub(super) fn add(&mut self, levels: Vec<(Level, Vec<Flow>)>) {
+    pub(super) fn add(&mut self, levels: Vec<(Level, &LevelFlows)>) {
         let mut past = PastWindow::default();
-        for (level, mut flows) in levels {
-            past.totals.insert(level, Sample::of(&Flow::sum(&flows, String::new())));
-            flows.sort_by_cached_key(|flow| Reverse((flow.is_troubled(), flow.bytes())));
-            flows.truncate(MAX_FLOWS);
-            past.flows.extend(flows.iter().map(|flow| (FlowId::of(level, flow), Sample::of(flow))));
+        for (level, flows) in levels {
+            past.totals.insert(level, Sample::of(&flows.total));
+            let mut busiest: Vec<&Flow> = flows.all.iter().collect();
+            busiest.sort_by_cached_key(|flow| Reverse((flow.is_troubled(), flow.bytes())));
+            busiest.truncate(MAX_FLOWS);
+            past.flows.extend(busiest.into_iter().map(|flow| (FlowId::of(level, flow), Sample::of(flow))));
         }
         if self.0.len() == WINDOWS {
             self.0.pop_front();

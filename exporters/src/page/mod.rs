@@ -15,6 +15,7 @@ mod query;
 mod render;
 mod server;
 mod state;
+mod window;
 
 #[cfg(test)]
 mod tests;

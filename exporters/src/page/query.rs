@@ -121,8 +121,8 @@ impl Sort {
     }
 
     /// Sorts flows. `rank` returns the bytes of a flow in the last windows. Equal flows are sorted by name, so that rows keep their positions.
-    pub(super) fn sort(self, flows: &mut Vec<Flow>, rank: impl Fn(&Flow) -> f64) {
-        flows.sort_by_cached_key(|flow| (flow.ends(), flow.side));
+    pub(super) fn sort(self, flows: &mut Vec<&Flow>, rank: impl Fn(&Flow) -> f64) {
+        flows.sort_by_key(|flow| (flow.ends(), flow.side));
         let number = |flow: &Flow| match self {
             Self::Bytes => rank(flow),
             Self::Source | Self::Destination => 0.0,
@@ -140,7 +140,7 @@ impl Sort {
             Self::Source => {}
             Self::Destination => flows.sort_by(|one, other| one.destination.cmp(&other.destination)),
             _ => {
-                let mut numbered: Vec<_> = flows.drain(..).map(|flow| (number(&flow), flow)).collect();
+                let mut numbered: Vec<_> = flows.drain(..).map(|flow| (number(flow), flow)).collect();
                 numbered.sort_by(|(one, _), (other, _)| other.total_cmp(one));
                 flows.extend(numbered.into_iter().map(|(_, flow)| flow));
             }

@@ -6,13 +6,13 @@ use longwave_pipeline::model::{Level, Window};
 use tokio::sync::watch;
 
 use super::history::History;
-use crate::flows::Flow;
+use super::window::PageWindow;
 
 pub(super) struct PageState {
     /// Name of this host. Empty if it is unknown.
     host: String,
     /// `None` before the first window.
-    latest: watch::Sender<Option<Arc<Window>>>,
+    latest: watch::Sender<Option<Arc<PageWindow>>>,
     history: Mutex<History>,
 }
 
@@ -33,20 +33,20 @@ impl PageState {
     /// Stores a window as the last one. The history of a level with more than [`MAX_UNWATCHED`] series is kept only while a browser is
     /// connected.
     pub(super) fn add(&self, window: &Arc<Window>) {
-        let count = |level| window.series.iter().filter(|series| series.level == level).count();
-        let is_kept = |level: &Level| self.clients() > 0 || count(*level) <= MAX_UNWATCHED;
-        let kept = levels(window).into_iter().filter(is_kept);
-        let flows = kept.map(|level| (level, Flow::at_level(window, level, false))).collect();
+        let window = Arc::new(PageWindow::new(Arc::clone(window)));
+        let is_kept = |level: &Level| self.clients() > 0 || window.series(*level) <= MAX_UNWATCHED;
+        let kept = window.levels().into_iter().filter(is_kept);
+        let flows = kept.map(|level| (level, window.flows(level))).collect();
         self.history().add(flows);
-        self.latest.send_replace(Some(Arc::clone(window)));
+        self.latest.send_replace(Some(window));
     }
 
-    pub(super) fn latest(&self) -> Option<Arc<Window>> {
+    pub(super) fn latest(&self) -> Option<Arc<PageWindow>> {
         self.latest.borrow().clone()
     }
 
     /// Returns a receiver of each new window.
-    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Arc<Window>>> {
+    pub(super) fn subscribe(&self) -> watch::Receiver<Option<Arc<PageWindow>>> {
         self.latest.subscribe()
     }
 
@@ -58,10 +58,4 @@ impl PageState {
     pub(super) fn history(&self) -> MutexGuard<'_, History> {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Returns the levels of which a window has series, the coarsest first.
-pub(super) fn levels(window: &Window) -> Vec<Level> {
-    let has = |level: &Level| window.series.iter().any(|series| series.level == *level);
-    Level::ALL.into_iter().filter(has).collect()
 }

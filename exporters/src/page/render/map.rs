@@ -40,7 +40,7 @@ struct Column<'a> {
 }
 
 pub(super) fn render(view: &View) -> Markup {
-    let mut flows: Vec<&Flow> = view.flows.iter().filter(|flow| !flow.is_overflow).collect();
+    let mut flows: Vec<&Flow> = view.flows.iter().copied().filter(|flow| !flow.is_overflow).collect();
     // Stable: the busiest first, as in the table.
     flows.sort_by_key(|flow| !flow.is_troubled());
     let others = flows.len().saturating_sub(MAX_BANDS);

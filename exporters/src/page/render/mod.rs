@@ -9,7 +9,8 @@ use longwave_pipeline::model::{Level, Rfc3339, Window};
 use maud::{DOCTYPE, Markup, html};
 
 use super::query::{FlowId, Query, Sort};
-use super::state::{self, PageState};
+use super::state::PageState;
+use super::window::{LevelFlows, PageWindow};
 use crate::flows::Flow;
 use crate::units;
 
@@ -21,9 +22,9 @@ struct View<'a> {
     query: &'a Query,
     level: Level,
     /// In the order of the table.
-    flows: Vec<Flow>,
+    flows: Vec<&'a Flow>,
     /// The sum of all flows of the level, also of those that the search does not find.
-    total: Flow,
+    total: &'a Flow,
 }
 
 /// Renders the whole document.
@@ -67,16 +68,16 @@ fn content_of(state: &PageState, query: &Query) -> Markup {
     let Some(window) = state.latest() else {
         return html! { p.empty { "Waiting for the first window. It is complete at the end of the current interval." } };
     };
-    let levels = state::levels(&window);
+    let levels = window.levels();
     let preferred = [Level::Workload, Level::Service, Level::Connection];
     let level = query.level.or_else(|| preferred.into_iter().find(|level| levels.contains(level)));
     let level = level.unwrap_or(Level::Workload);
     if let Some(id) = query.flow {
-        return detail::render(state, &window, query, level, id);
+        return detail::render(state, &window.window, query, level, id);
     }
     let view = View::new(state, &window, query, level);
     html! {
-        (when(&window))
+        (when(&window.window))
         (cards(&view))
         (tabs(query, level, &levels))
         @if view.total.seconds == 0.0 {
@@ -107,7 +108,7 @@ fn when(window: &Window) -> Markup {
 
 /// Renders the sums of the level.
 fn cards(view: &View) -> Markup {
-    let total = &view.total;
+    let total = view.total;
     let count = |what: &str, number: u64, class: &str, sort: Sort| {
         html! {
             a class={ "card " @if number > 0 { (class) } } href=(view.query.with_sort(sort).url()) {
@@ -160,10 +161,10 @@ fn per_second(bytes: u64, seconds: f64) -> String {
 // === impl View ===
 
 impl<'a> View<'a> {
-    fn new(state: &PageState, window: &Window, query: &'a Query, level: Level) -> Self {
-        let mut flows = Flow::at_level(window, level, false);
-        let total = Flow::sum(&flows, String::new());
-        flows.retain(query.finder());
+    fn new(state: &PageState, window: &'a PageWindow, query: &'a Query, level: Level) -> Self {
+        let LevelFlows { all, total } = window.flows(level);
+        let is_found = query.finder();
+        let mut flows: Vec<&Flow> = all.iter().filter(|flow| is_found(flow)).collect();
         let history = state.history();
         query.sort.sort(&mut flows, |flow| history.rank(FlowId::of(level, flow)));
         Self { query, level, flows, total }

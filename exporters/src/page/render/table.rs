@@ -98,8 +98,8 @@ fn numbers(flow: &Flow) -> Markup {
 }
 
 /// Renders the sum of the rows that are not shown.
-fn more(view: &View, hidden: &[Flow]) -> Markup {
-    let sum = Flow::sum(hidden, String::new());
+fn more(view: &View, hidden: &[&Flow]) -> Markup {
+    let sum = Flow::sum(hidden.iter().copied(), String::new());
     html! {
         tr class={ "more " (trouble(&sum).unwrap_or_default()) } {
             td.name colspan="3" { a href=(view.query.with_all().url()) { "… and " (hidden.len()) " more" } }

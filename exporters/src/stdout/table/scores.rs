@@ -17,13 +17,13 @@ impl Scores {
     pub(super) fn sort(&mut self, rows: &mut [Flow]) {
         let former = std::mem::take(&mut self.0);
         for row in rows.iter() {
-            let flow = row.ends();
+            let flow = row.ends().map(str::to_owned);
             let former = former.get(&flow).copied().unwrap_or(0);
             let score = self.0.entry(flow).or_default();
             *score = (*score).max(row.bytes().saturating_add(former / 2));
         }
         rows.sort_by_cached_key(|row| {
-            let flow = row.ends();
+            let flow = row.ends().map(str::to_owned);
             let score = self.0.get(&flow).copied().unwrap_or(0);
             let events = row.opened + row.closed + row.failed;
             (row.is_overflow, Reverse(score), Reverse(row.active), Reverse(events), flow, row.side)
