@@ -1,4 +1,4 @@
-//! [`ServerTask`]: the HTTP server of an exporter, which runs as a task from the start to the shutdown.
+//! [`ServerTask`]: the server of an exporter, which runs as a task from the start to the shutdown.
 
 use std::net::SocketAddr;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct ServerTask {
     stop: CancellationToken,
     task: Mutex<Option<JoinHandle<()>>>,
-    /// Address that the server is bound to.
+    /// Address that an HTTP server is bound to.
     address: OnceLock<SocketAddr>,
 }
 
@@ -20,10 +20,14 @@ pub(crate) struct ServerTask {
 
 impl ServerTask {
     /// Serves `router` until [`Self::stop`].
-    pub(crate) fn start(&self, server: HttpServer, router: Router) {
+    pub(crate) fn serve(&self, server: HttpServer, router: Router) {
         let _ = self.address.set(server.address());
-        let running = tokio::spawn(server.run(router, self.stop.clone()));
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        self.run(server.run(router, self.stop.clone()));
+    }
+
+    /// Runs a server, which ends when [`Self::stopping`] fires.
+    pub(crate) fn run(&self, server: impl Future<Output = ()> + Send + 'static) {
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::spawn(server));
     }
 
     /// Returns the bound address. `None` before the start.
@@ -37,13 +41,13 @@ impl ServerTask {
         self.stop.clone()
     }
 
-    /// Stops the server, after it has completed the current responses.
-    pub(crate) async fn stop(&self) {
+    /// Stops the server, after it has completed the current responses. Returns false if it was not started.
+    pub(crate) async fn stop(&self) -> bool {
         self.stop.cancel();
         let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            // An error means that the server was aborted with the runtime.
-            let _ = task.await;
-        }
+        let Some(task) = task else { return false };
+        // An error means that the server was aborted with the runtime.
+        let _ = task.await;
+        true
     }
 }

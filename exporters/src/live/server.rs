@@ -2,21 +2,22 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use longwave_pipeline::component::{ComponentError, ExporterContext};
 use longwave_pipeline::model::codec::file_header;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::clients::{ClientBlocks, Clients};
 use super::config::LiveConfig;
 use super::socket;
 use crate::record_blocks;
+use crate::server_task::ServerTask;
 
 /// Time for clients to read the rest at the end.
 const LAST_READS: Duration = Duration::from_secs(2);
@@ -31,8 +32,7 @@ pub(super) struct Server {
     group: Option<String>,
     host: String,
     clients: Arc<Clients>,
-    stop: CancellationToken,
-    task: Mutex<Option<JoinHandle<()>>>,
+    task: ServerTask,
 }
 
 // === impl Server ===
@@ -45,8 +45,7 @@ impl Server {
             group: config.group.clone(),
             host: record_blocks::host_name(context),
             clients,
-            stop: CancellationToken::new(),
-            task: Mutex::default(),
+            task: ServerTask::default(),
         }
     }
 
@@ -59,19 +58,15 @@ impl Server {
         let mut session = Vec::new();
         record_blocks::start_session(&self.host, &mut session).map_err(|fault| error(&fault.to_string()))?;
         let (section, clients) = (self.section.clone(), Arc::clone(&self.clients));
-        let serve = serve(section, listener, session, clients, self.stop.clone());
-        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(tokio::spawn(serve));
+        self.task.run(serve(section, listener, session, clients, self.task.stopping()));
         Ok(())
     }
 
     /// Sends the end marks, waits up to [`LAST_READS`] until the clients have read them, and removes the socket.
     pub(super) async fn stop(&self) {
         self.clients.end();
-        self.stop.cancel();
-        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(task) = task {
-            let _ = task.await;
-            // Without a task, the file belongs to another process.
+        // Without a task, the file belongs to another process.
+        if self.task.stop().await {
             let _ = fs::remove_file(&self.path);
         }
     }

@@ -69,7 +69,7 @@ impl Server {
             .fallback(|| async { (StatusCode::NOT_FOUND, "there is only the page /\n") })
             .layer(middleware::from_fn_with_state(Arc::clone(&self.shared), guarded))
             .with_state(Arc::clone(&self.shared));
-        self.task.start(server, router);
+        self.task.serve(server, router);
         Ok(())
     }
 

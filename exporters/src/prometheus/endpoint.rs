@@ -89,7 +89,7 @@ impl Endpoint {
         let server = HttpServer::bind(&place, &self.config.endpoint, self.config.tls.as_ref()).await?;
         tracing::info!(exporter = self.id, address = %server.address(), "serves /metrics for Prometheus");
         let router = Router::new().route("/metrics", get(scrape)).with_state(Arc::clone(&self.page));
-        self.server.start(server, router);
+        self.server.serve(server, router);
         Ok(())
     }
 
