@@ -32,7 +32,7 @@ pub struct Worker<K, S, C> {
     clock: C,
     stats: Arc<Stats>,
     progress: ReceiverProgress,
-    /// Fault of the last pass, which was logged.
+    /// Fault of the kernel side after the last pass, which was logged.
     fault: Option<String>,
     failures: u32,
     samples_lost: u64,
@@ -131,8 +131,10 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
             stats.discards = self.tracker.discards();
             stats.window_lead = self.timeline.lead();
         });
+        let fault = self.source.fault();
+        self.log_fault(fault.as_ref());
         let failure = result.as_ref().err().map(|error| format!("the last pass failed: {error}"));
-        self.report_progress(failure.or_else(|| self.source.fault()));
+        self.progress.pass_ended(failure.or(fault));
         match result {
             Ok(report) => {
                 self.failures = 0;
@@ -183,14 +185,13 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
         }
     }
 
-    /// Reports the end of a pass. Logs a fault of the kernel side once.
-    fn report_progress(&mut self, fault: Option<String>) {
-        if let Some(fault) = fault.as_ref().filter(|_| self.fault != fault) {
+    /// Logs a fault of the kernel side once. Only a restart repairs it.
+    fn log_fault(&mut self, fault: Option<&String>) {
+        if let Some(fault) = fault.filter(|fault| self.fault.as_ref() != Some(*fault)) {
             let name = self.progress.name();
             tracing::error!("{name} does not see all connections: restart longwave: {fault}");
         }
-        self.fault.clone_from(&fault);
-        self.progress.pass_ended(fault);
+        self.fault = fault.cloned();
     }
 
     /// Counts and logs a step of the wall clock.

@@ -1,6 +1,6 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::convert::Infallible;
+use std::io;
 use std::os::fd::AsFd;
 
 use longwave_ebpf_abi::{ConnectionEvent, flag, kind};
@@ -24,12 +24,17 @@ struct Script {
     samples: VecDeque<Vec<ConnectionEvent>>,
     waits_left: u32,
     fault: Option<String>,
+    /// Why the next pass fails.
+    failure: Option<io::Error>,
 }
 
 impl Source for Script {
-    type PassError = Infallible;
+    type PassError = io::Error;
 
-    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassCounts, Infallible> {
+    fn pass(&mut self, on: &mut dyn FnMut(Transition<'_>)) -> Result<PassCounts, io::Error> {
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
         self.samples
             .pop_front()
             .unwrap_or_default()
@@ -104,6 +109,7 @@ fn ticks_end_with_their_watermark() {
         samples: VecDeque::from([vec![event(kind::SAMPLE, 2, now)]]),
         waits_left: 4,
         fault: None,
+        failure: None,
     };
     let timeline = Timeline::new(interval, Reading::now());
     let stop = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
@@ -144,16 +150,23 @@ fn ticks_end_with_their_watermark() {
     );
 }
 
-/// *Scenario*: the programs are detached while passes still succeed.
-/// *Guarantees*: after a pass the receiver is unhealthy, and the reason is the kernel side's.
+/// *Scenario*: the programs are detached while passes still succeed; then they are attached, and a pass fails.
+/// *Guarantees*: after each of these passes the receiver is unhealthy, and the reason names what happened. Only what the next pass does not
+/// repair is a fault, which the log reports with a restart as the remedy.
 #[test]
-fn a_kernel_side_that_is_gone_is_unhealthy() {
+fn faults_and_failed_passes_are_unhealthy() {
     let executor = tokio::runtime::Runtime::new().unwrap();
     let (output, _receiver) = RecordOutput::pair(64);
     let interval = Duration::from_secs(3600);
     let sink = Pipelines::new(output, executor.handle().clone(), interval);
-    let fault = Some("the program `state` is detached".to_owned());
-    let script = Script { transitions: VecDeque::new(), samples: VecDeque::new(), waits_left: 1, fault };
+    let detached = "the program `state` is detached".to_owned();
+    let script = Script {
+        transitions: VecDeque::new(),
+        samples: VecDeque::new(),
+        waits_left: 1,
+        fault: Some(detached.clone()),
+        failure: None,
+    };
     let health = Health::default();
     let progress = health.receiver("bpf", interval);
     health.all_started();
@@ -164,7 +177,14 @@ fn a_kernel_side_that_is_gone_is_unhealthy() {
     worker.pass(UnixNanos(1), false).unwrap();
     let reasons = vec!["receiver \"bpf\": the program `state` is detached".to_owned()];
     assert_eq!(health.status(), HealthStatus::Unhealthy { reasons });
-    worker.source.fault = None;
+    assert_eq!(worker.fault, Some(detached));
+
+    (worker.source.fault, worker.source.failure) = (None, Some(io::Error::other("interrupted")));
     worker.pass(UnixNanos(2), false).unwrap();
+    let reasons = vec!["receiver \"bpf\": the last pass failed: interrupted".to_owned()];
+    assert_eq!(health.status(), HealthStatus::Unhealthy { reasons });
+    assert_eq!(worker.fault, None);
+
+    worker.pass(UnixNanos(3), false).unwrap();
     assert!(matches!(health.status(), HealthStatus::Healthy { .. }));
 }

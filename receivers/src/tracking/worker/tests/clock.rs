@@ -1,6 +1,7 @@
 //! Tests of a wall clock that is set, with clocks that only the test moves.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 
 use longwave_pipeline::model::{ConnectionRecord, PassEnd};
 

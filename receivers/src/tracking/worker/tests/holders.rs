@@ -1,5 +1,7 @@
 //! Tests of walks for the owners of accepted connections, with a clock that only the test moves.
 
+use std::convert::Infallible;
+
 use super::clock::TestClock;
 use super::*;
 
