@@ -32,7 +32,7 @@ use flows::{Flows, Taken};
 
 /// Time for which a row stays after it has ended.
 pub const ENDED_ROWS_STAY: Duration = Duration::from_secs(30);
-/// Maximum number of connections that have a row of their own, ended ones included. Each takes about 2 kB.
+/// Maximum number of connections that have a row of their own, ended ones included. Each takes about 3 kB.
 pub const MAX_CONNECTIONS: usize = 20_000;
 /// Maximum number of rows of services and of workloads.
 pub const MAX_ROWS: usize = 5_000;
