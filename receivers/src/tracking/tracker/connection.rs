@@ -257,7 +257,9 @@ impl Connection {
             }
         }
         // The first record of a seeded connection is its baseline. A connection whose open is reported is new, even if its time is not known.
-        let is_baseline = step.first && !self.is(mark::START_KNOWN) && observation.event != Event::Open;
+        // A failure has no open: what it cost is in no other record.
+        let is_counted = matches!(step.event, Event::Open | Event::Fail);
+        let is_baseline = step.first && !self.is(mark::START_KNOWN) && !is_counted;
         if !is_baseline {
             step.delta = difference(&step.after.totals, &before.totals);
             step.limits_delta = step.after.limits.since(&before.limits);

@@ -6,8 +6,8 @@
 //!
 //! - A delta starts from the last record that was delivered. An update is delivered to all pipelines or to none. The content of a refused
 //!   update is in the connection's next record. The last record of a connection is delivered once.
-//! - The sum of a connection's deltas is its last totals; for a seeded connection, less the totals of its first record. No delta is
-//!   negative: live counters that seem to decrease are an older or torn observation, and a close takes nothing back.
+//! - The sum of a connection's deltas is its last totals; for a seeded connection, less the totals of its first record, unless this is a
+//!   failure. No delta is negative: live counters that seem to decrease are an older or torn observation, and a close takes nothing back.
 //! - In each pass every connection has one record: that of its sample, or an idle one.
 //! - What arrives after the last record of its connection is discarded and counted.
 
