@@ -38,6 +38,10 @@ impl SockDiag {
         is_seeding: bool,
         new: &mut NewConnections,
     ) -> Option<ConnectionEvent> {
+        if socket.local_port == 0 || socket.state == TcpState::Close as u8 {
+            // It ended while the kernel wrote its entry. Its final counts come in a message.
+            return None;
+        }
         let now = SystemClock.monotonic();
         let mut sample = event::sample(socket, netns, now)?;
         let is_connecting = socket.state == TcpState::SynSent as u8;

@@ -181,6 +181,31 @@ impl World {
     }
 }
 
+/// *Scenario*: a connection ends while the kernel writes its entry of a list: its port is gone, or its state is CLOSE. An earlier list had it,
+/// or not.
+/// *Guarantees*: it is opened and closed once.
+#[test]
+fn an_entry_of_an_ended_socket_is_no_other_connection() {
+    let life = Life::default();
+    let socket = life.socket(&life);
+    let ended = DiagSocket { state: TcpState::Close as u8, ..socket };
+    for entry in [DiagSocket { local_port: 0, ..socket }, ended] {
+        for was_listed in [false, true] {
+            let mut world = World::new(false);
+            if was_listed {
+                world.list(&socket, false);
+            }
+            world.list(&entry, false);
+            world.end(ended, None);
+            let count = |event: Event| world.records.iter().filter(|record| record.event == event).count();
+            let counts = [Event::Open, Event::Close, Event::Vanished].map(count);
+            assert_eq!(counts, [1, 1, 0], "{entry:?} {was_listed}");
+            let live = world.records.iter().filter(|record| !record.event.is_end());
+            assert!(live.map(|record| record.state).all(|state| state == TcpState::Established));
+        }
+    }
+}
+
 /// *Scenario*: lists show delivery rates between a byte and a terabyte a second, with a small and a large segment size.
 /// *Guarantees*: the record has the rate, less what does not fill a segment in 1,000 s or in one second.
 #[test]
