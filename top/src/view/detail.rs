@@ -145,7 +145,7 @@ const FIELDS: [Field; 36] = [
         let (again, data) = (record.totals.retransmits, record.totals.data_segments);
         let share = share_of_data(again, data).filter(|share| *share > 0.0);
         let share = share.map_or_else(String::new, |share| format!(" ({})", cell::percent(share)));
-        format!("{again} of {data} with data{share}")
+        format!("{again} of {data}{share}")
     }),
     ("lost", |_, _, record| record.totals.lost.to_string()),
     ("timeouts", |_, _, record| count(total(record).timeouts)),
@@ -219,11 +219,12 @@ fn charts(flow: &Flow, width: usize, height: usize, theme: Theme) -> Vec<Line> {
     let points: Vec<_> = flow.row.history.last(cells).copied().collect();
     let rates: Vec<Option<f32>> = points.iter().map(|point| Some(point.bytes_per_second)).collect();
     let trips: Vec<Option<f32>> = points.iter().map(|point| point.rtt).collect();
-    let most = |values: &[Option<f32>]| values.iter().flatten().copied().fold(0.0, f32::max);
-    let both = [
-        ("bytes/s", units::rate(most(&rates).into()), rates),
-        ("round trip", units::seconds(most(&trips).into()), trips),
-    ];
+    let max = |values: &[Option<f32>], text: fn(f64) -> String| {
+        let max = values.iter().flatten().copied().reduce(f32::max);
+        max.map_or_else(|| cell::NONE.to_owned(), |max| text(max.into()))
+    };
+    let both =
+        [("bytes/s", max(&rates, units::rate), rates), ("round trip", max(&trips, units::seconds), trips)];
     let mut lines = Vec::new();
     for (label, max, values) in both {
         for (index, bars) in chart::bars(&values, cells, height).into_iter().enumerate() {

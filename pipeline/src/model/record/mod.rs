@@ -89,7 +89,7 @@ pub struct ConnectionRecord {
     /// What limited the connection.
     pub limits: ConnectionLimits,
     /// Time since the last record of the connection that was delivered, in microseconds: the time of the deltas. In the first record it is
-    /// the time since the open; 0 for a seeded connection.
+    /// the time since the open; 0 for a seeded connection and for a failed connect.
     pub elapsed: OptionalCount,
     /// Address and port of the reporting socket.
     pub local: Endpoint,

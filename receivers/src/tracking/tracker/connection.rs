@@ -145,7 +145,7 @@ pub struct Step {
     /// Bytes of delivered records that the final count does not confirm.
     pub overcounted_bytes: u64,
     pub limits_delta: LimitCounts,
-    /// Time since the last delivered record, or since the open, in microseconds.
+    /// Time since the last delivered record, or since the open, in microseconds; 0 for a failed connect.
     pub elapsed: u64,
     /// `None` if the observation has no counters.
     pub gauges: Option<Gauges>,
@@ -263,7 +263,8 @@ impl Connection {
         if !is_baseline {
             step.delta = difference(&step.after.totals, &before.totals);
             step.limits_delta = step.after.limits.since(&before.limits);
-            step.elapsed = step.after.at - before.at;
+            // A failed connect was never connected.
+            step.elapsed = if step.event == Event::Fail { 0 } else { step.after.at - before.at };
             step.acked = matches!(observation.event, Event::Update | Event::Close)
                 && acked_bytes.map_or(is_ahead(step.after.una, before.una), |bytes| bytes > 0);
         }

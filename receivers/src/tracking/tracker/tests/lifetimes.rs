@@ -1,5 +1,5 @@
 use longwave_ebpf_abi::{flag, kind};
-use longwave_pipeline::model::{CloseReason, End, Event, FailReason, Role, Totals};
+use longwave_pipeline::model::{CloseReason, End, Event, FailReason, ObservedLimits, Role, Totals};
 
 use super::fixture::{Bench, SECOND, Socket};
 
@@ -42,7 +42,8 @@ fn a_long_connection_has_one_record_per_pass() {
 }
 
 /// Scenario: a connection opens and closes within one interval. Another one fails.
-/// Guarantees: each has one record. It has `first`, and its delta equals its totals.
+/// Guarantees: each has one record. It has `first`, and its delta equals its totals. The failed one was connected for no time, so that nothing
+/// limited it.
 #[test]
 fn a_short_connection_has_one_record() {
     let mut bench = Bench::new(true);
@@ -56,9 +57,10 @@ fn a_short_connection_has_one_record() {
     );
 
     let failed = Socket { flags: flag::START_KNOWN | flag::CLIENT, ..Socket::client(6, 50) };
-    let mut close = failed.close(60);
+    let mut close = failed.close(SECOND);
     (close.state, close.error, close.connect_ns) = (2, 111, 0);
     let fail = &bench.transition(&close)[0];
+    assert_eq!((fail.elapsed.get(), ObservedLimits::of_deltas(fail).dominant()), (Some(0), None));
     assert_eq!(
         (fail.event, fail.end, fail.errno),
         (Event::Fail, Some(End::Failed(FailReason::Refused)), 111)
