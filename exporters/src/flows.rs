@@ -261,7 +261,7 @@ impl Flow {
             data_segments: totals.data_segments,
             retransmits: totals.retransmits,
             lost: totals.lost,
-            limits: ObservedLimits { limits: measures.limits, connected: measures.connected },
+            limits: measures.observed_limits(),
             round_trips: (measures.rtt.sum(), measures.rtt.count()),
             min_round_trip: measures.min_rtt,
             active: measures.active,

@@ -61,10 +61,7 @@ pub(super) fn configs(
         "" => None,
         text => Some(text.parse::<Expression>().map_err(|error| anyhow!("\n{}", error.with_caret()))?),
     };
-    let file = match &args.file {
-        Some(file) => Some(file.clone()),
-        None => running::socket(view)?,
-    };
+    let file = running::file_or_socket(args.file.as_deref(), view)?;
     // A record file and a running Longwave have the names already.
     let named_by = if file.is_none() { default::names(view) } else { Names::default() };
     let source = file.as_deref().map_or_else(|| Source::Host(receiver()), Source::Replay);

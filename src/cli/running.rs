@@ -1,19 +1,22 @@
 //! The Longwave that runs on this host, if it has an exporter `live`.
 
 use std::io::{self, ErrorKind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use longwave_exporters::live::DEFAULT_PATH;
 
 use super::check::view::View;
 
-/// Returns the socket from which it sends records. `None` if no process listens there.
+/// Returns the `file` that the user gave, else the socket from which the running Longwave sends records. `None` if no process listens there.
 ///
 /// # Errors
 /// This user may not connect.
-pub(super) fn socket(view: &View) -> anyhow::Result<Option<PathBuf>> {
-    accepted(view.connects(DEFAULT_PATH))
+pub(super) fn file_or_socket(file: Option<&Path>, view: &View) -> anyhow::Result<Option<PathBuf>> {
+    match file {
+        Some(file) => Ok(Some(file.to_owned())),
+        None => accepted(view.connects(DEFAULT_PATH)),
+    }
 }
 
 /// Returns the socket for the result of an attempt to connect to it.

@@ -160,10 +160,7 @@ impl Request {
         if !filter.is_empty() {
             filter.parse::<Expression>().map_err(|error| anyhow!("\n{}", error.with_caret()))?;
         }
-        let path = match &args.file {
-            Some(file) => Some(file.clone()),
-            None => running::socket(view)?,
-        };
+        let path = running::file_or_socket(args.file.as_deref(), view)?;
         Ok(Self { path, filter })
     }
 }

@@ -9,6 +9,8 @@ use crate::flows::Flow;
 /// A window, with its flows, which are made once for the history and for all browsers.
 pub(super) struct PageWindow {
     pub(super) window: Arc<Window>,
+    /// Number of series of each level.
+    series: [usize; Level::ALL.len()],
     levels: [OnceLock<LevelFlows>; Level::ALL.len()],
 }
 
@@ -23,12 +25,14 @@ pub(super) struct LevelFlows {
 
 impl PageWindow {
     pub(super) fn new(window: Arc<Window>) -> Self {
-        Self { window, levels: Default::default() }
+        let mut series = [0; Level::ALL.len()];
+        window.series.iter().for_each(|one| series[one.level as usize] += 1);
+        Self { window, series, levels: Default::default() }
     }
 
     /// Returns the number of series of a level.
     pub(super) fn series(&self, level: Level) -> usize {
-        self.window.series.iter().filter(|series| series.level == level).count()
+        self.series[level as usize]
     }
 
     /// Returns the levels of which the window has series, the coarsest first.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longwave_pipeline::model::{
-    ConnectionRecord, End, Event, FlowKey, Limit, Rfc3339, Series, Service, UNKNOWN, UnixNanos, Window,
-    Workload,
+    ConnectionRecord, End, Event, FlowKey, Limit, ObservedLimits, Rfc3339, Series, Service, UNKNOWN,
+    UnixNanos, Window, Workload,
 };
 
 use crate::units;
@@ -45,7 +45,7 @@ pub(super) fn log(record: &ConnectionRecord, out: &mut Vec<u8>) {
         }
         line.bare("retransmits", record.totals.retransmits);
         line.bare("lost", record.totals.lost);
-        line.limit(record.limits.delta().dominant(record.elapsed));
+        line.limit(ObservedLimits::of_deltas(record).dominant());
     }
     for (key, nanos) in [("srtt", record.round_trip.smoothed), ("min_rtt", record.round_trip.minimum)] {
         if let Some(nanos) = nanos {
@@ -86,7 +86,7 @@ pub(super) fn series(window: &Window, series: &Series, out: &mut Vec<u8>) {
     line.bare("bytes_recv", measures.totals.received_bytes);
     line.bare("retransmits", measures.totals.retransmits);
     line.bare("lost", measures.totals.lost);
-    line.limit(measures.dominant_limit());
+    line.limit(measures.observed_limits().dominant());
     line.bare("active", measures.active);
     line.bare("opened", measures.opened);
     line.bare("closed", measures.closed_total());

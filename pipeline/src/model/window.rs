@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::model::histogram::{CONNECTION_DURATION_BOUNDS, Histogram, ROUND_TRIP_BOUNDS};
 use crate::model::level::Level;
-use crate::model::record::{CloseReason, ConnectionRecord, FailReason, Limit, Limits, OptionalCount, Totals};
+use crate::model::record::{
+    CloseReason, ConnectionRecord, FailReason, Limits, ObservedLimits, OptionalCount, Totals,
+};
 use crate::model::series_key::SeriesKey;
 use crate::model::time::UnixNanos;
 
@@ -91,9 +93,9 @@ impl Measures {
         self.connected.add(record.elapsed);
     }
 
-    /// Returns what limited the connections for most of the time, see [`Limits::dominant`].
-    pub fn dominant_limit(&self) -> Option<Limit> {
-        self.limits.dominant(self.connected)
+    /// Returns what limited the connections, and their time.
+    pub fn observed_limits(&self) -> ObservedLimits {
+        ObservedLimits { limits: self.limits, connected: self.connected }
     }
 
     /// Adds another series' measures of the same window, for folding and roll-ups.

@@ -155,14 +155,10 @@ const FIELDS: [Field; 36] = [
     ("busy", |_, _, record| micros(total(record).busy)),
     ("peer window", |_, _, record| {
         let now = if record.limits.details().zero_window { "full now" } else { "" };
-        let time = micros(total(record).peer_window);
-        let before = if time.is_empty() { time } else { format!("full for {time}") };
+        let before = full_for(total(record).peer_window);
         [before.as_str(), now].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(", ")
     }),
-    ("send buffer", |_, _, record| {
-        let time = micros(total(record).send_buffer);
-        if time.is_empty() { time } else { format!("full for {time}") }
-    }),
+    ("send buffer", |_, _, record| full_for(total(record).send_buffer)),
     ("last interval", |flow, side, _| {
         let last = flow.row.last.of(Some(side));
         format!("→ {}, ← {}, {} again", units::bytes(last.towards), units::bytes(last.back), last.retransmits)
@@ -212,6 +208,12 @@ fn count(count: OptionalCount) -> String {
 fn micros(time: OptionalCount) -> String {
     let micros = time.get().filter(|micros| *micros > 0);
     micros.map_or_else(String::new, |micros| units::seconds(micros as f64 / 1e6))
+}
+
+/// Returns `full for` and a time in microseconds that is not 0.
+fn full_for(time: OptionalCount) -> String {
+    let time = micros(time);
+    if time.is_empty() { time } else { format!("full for {time}") }
 }
 
 fn charts(flow: &Flow, width: usize, height: usize, theme: Theme) -> Vec<Line> {
