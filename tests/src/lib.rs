@@ -37,6 +37,7 @@ pub mod serve;
 pub mod telemetry;
 pub mod time;
 pub mod tmux;
+pub mod usage;
 pub mod verdict;
 
 pub use longwave::{Finished, Longwave};

@@ -175,7 +175,7 @@ fn privileged_a_detached_program_is_unhealthy() {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     await_health(&longwave, address, 503, "the program `state");
-    longwave.await_stderr("does not see all connections", LIMIT);
+    longwave.await_stderr("receiver \"bpf\" does not see all connections", LIMIT);
     longwave.stop();
 }
 

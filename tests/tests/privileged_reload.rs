@@ -12,7 +12,9 @@ use longwave_tests::http_sink::HttpSink;
 use longwave_tests::longwave::Options;
 use longwave_tests::telemetry::Metrics;
 use longwave_tests::verdict::{assert_exact, finals};
-use longwave_tests::{Family, Finished, Longwave, Network, PlayedConnection, balance, config, otlp_json};
+use longwave_tests::{
+    Family, Finished, Longwave, Network, PlayedConnection, balance, config, otlp_json, usage,
+};
 use serde_json::{Value, json};
 
 const LIMIT: Duration = Duration::from_secs(60);
@@ -69,10 +71,8 @@ fn gauge(page: &Metrics, name: &str) -> f64 {
 
 /// Returns the resident memory that is not mapped, in bytes. The ring buffers of the receiver are mapped, and become resident by traffic.
 fn private_memory(longwave: &Longwave) -> f64 {
-    let pid = longwave.pid().as_raw_nonzero();
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() * 1024.0
+    let pid = longwave.pid().as_raw_nonzero().get().cast_unsigned();
+    usage::memory(pid, "RssAnon").unwrap() as f64
 }
 
 /// Asserts that private memory and open descriptors, one pair for each reload, have not grown between the first half and the last quarter. What

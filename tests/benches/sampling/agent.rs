@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 use longwave_tests::binary;
 use longwave_tests::longwave::{READY, free_address};
 use longwave_tests::telemetry::Metrics;
+use longwave_tests::usage;
 use rustix::process::{Pid, Signal, kill_process};
-
-use crate::process;
 
 /// Number of passes per measurement.
 const PASSES: u64 = 6;
@@ -79,12 +78,12 @@ impl Agent {
     /// Measures some passes, and calls `busy` before each.
     pub fn measure(&self, mut busy: impl FnMut()) -> Cost {
         let page = self.page();
-        let (start, cpu) = (Instant::now(), process::cpu_time(self.child.id()));
+        let (start, cpu) = (Instant::now(), usage::cpu_time(self.child.id()));
         for _ in 0..PASSES {
             busy();
             self.await_passes(1);
         }
-        let (elapsed, cpu) = (start.elapsed(), process::cpu_time(self.child.id()) - cpu);
+        let (elapsed, cpu) = (start.elapsed(), usage::cpu_time(self.child.id()) - cpu);
         let after = self.page();
         Cost {
             records: count(&after, "longwave_receiver_accepted_records")
@@ -99,7 +98,7 @@ impl Agent {
 
     /// Returns the resident memory in MiB.
     pub fn resident_mib(&self) -> u64 {
-        process::resident_mib(self.child.id()).unwrap()
+        usage::memory(self.child.id(), "VmRSS").unwrap() >> 20
     }
 
     fn page(&self) -> Metrics {

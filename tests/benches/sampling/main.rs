@@ -5,7 +5,6 @@
 mod agent;
 mod holder;
 mod kernel;
-mod process;
 mod ss;
 
 use agent::{Agent, RECEIVERS};

@@ -4,10 +4,9 @@ use std::fmt;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use longwave_tests::usage;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-
-use crate::process;
 
 /// Number of runs.
 const RUNS: usize = 5;
@@ -36,10 +35,10 @@ fn run() -> Option<Cost> {
     let ended = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
     let mut resident = 0;
     while poll(&mut [PollFd::new(&ended, PollFlags::IN)], Some(&LOOK)).unwrap() == 0 {
-        resident = resident.max(process::resident_mib(child.id()).unwrap_or(0));
+        resident = resident.max(usage::memory(child.id(), "VmRSS").unwrap_or(0) >> 20);
     }
     // Its accounting exists until it is waited for.
-    let cpu = process::cpu_time(child.id());
+    let cpu = usage::cpu_time(child.id());
     child.wait().unwrap();
     Some(Cost { cpu, resident })
 }

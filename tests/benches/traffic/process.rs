@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use longwave_tests::binary;
 use longwave_tests::longwave::READY;
+use longwave_tests::usage;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Subject;
@@ -174,14 +174,6 @@ impl Subject for Process {
     }
 
     fn cpu_time(&self) -> Duration {
-        let Some(child) = &self.child else { return Duration::ZERO };
-        let tasks = PathBuf::from(format!("/proc/{}/task", child.id()));
-        let mut nanos = 0;
-        for task in fs::read_dir(tasks).into_iter().flatten().flatten() {
-            // The first field is the CPU time.
-            let text = fs::read_to_string(task.path().join("schedstat")).unwrap_or_default();
-            nanos += text.split(' ').next().and_then(|field| field.parse().ok()).unwrap_or(0);
-        }
-        Duration::from_nanos(nanos)
+        self.child.as_ref().map_or(Duration::ZERO, |child| usage::cpu_time(child.id()))
     }
 }

@@ -12,6 +12,7 @@ use longwave_tests::cgroup::Cgroup;
 use longwave_tests::cluster::programs;
 use longwave_tests::control_plane::ControlPlane;
 use longwave_tests::faulty_proxy::{FaultyProxy, Request};
+use longwave_tests::usage;
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
@@ -173,14 +174,12 @@ fn names_a_sample(longwave: &Longwave, own: &Cgroup, round: usize) {
 }
 
 fn resident(pid: Pid) -> u64 {
-    field(pid, "VmRSS:")
+    field(pid, "VmRSS")
 }
 
 /// Returns a field of `/proc/<pid>/status` in bytes.
 fn field(pid: Pid, key: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+    usage::memory(pid.as_raw_nonzero().get().cast_unsigned(), key).unwrap()
 }
 
 fn mib(bytes: u64) -> String {
@@ -204,7 +203,7 @@ impl Cost {
 impl Display for Cost {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let all = |bytes: &[u64]| bytes.iter().map(|bytes| mib(*bytes)).collect::<Vec<_>>().join(", ");
-        let peak = field(self.pid, "VmHWM:").saturating_sub(self.before);
+        let peak = field(self.pid, "VmHWM").saturating_sub(self.before);
         writeln!(f, "  resident before {} MiB; after the listing and after each round:", mib(self.before))?;
         writeln!(f, "  growth {} MiB, at most {}", all(&self.grown), mib(peak))?;
         writeln!(f, "  read {} MiB by {} requests", all(&self.read), self.proxy.request_count())
