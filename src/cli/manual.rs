@@ -16,24 +16,26 @@ pub(super) fn completions(shell: Shell) -> anyhow::Result<()> {
 
 /// Prints the man page, in roff. One page describes all commands.
 pub(super) fn page() -> anyhow::Result<()> {
-    let command = Cli::command();
+    let cli = Cli::command();
     let mut commands = Roff::new();
     commands.control("SH", ["COMMANDS"]);
-    for command in command.get_subcommands() {
+    for command in cli.get_subcommands() {
         let arguments = command.get_positionals().map(|argument| format!(" [{}]", argument.get_id()));
         commands.control("TP", []);
         commands.text([bold(command.get_name()), roman(arguments.collect::<String>())]);
         commands.text([roman(command.get_about().map(ToString::to_string).unwrap_or_default())]);
-        // Flags of all commands have a section of their own.
-        for option in command.get_opts().filter(|option| !option.is_global_set()) {
+        for option in command.get_opts() {
             commands.control("RS", []);
             commands.control("TP", []);
             commands.text([bold(names(option)), roman(values(option))]);
-            commands.text([roman(option.get_help().map(ToString::to_string).unwrap_or_default())]);
+            // The section of options explains those that `longwave` without a command takes, too.
+            let is_explained = cli.get_opts().any(|own| own.get_id() == option.get_id());
+            let help = option.get_help().filter(|_| !is_explained).map(ToString::to_string);
+            commands.text([roman(help.unwrap_or_else(|| "See OPTIONS.".to_owned()))]);
             commands.control("RE", []);
         }
     }
-    let (man, mut page) = (Man::new(command), Vec::new());
+    let (man, mut page) = (Man::new(cli), Vec::new());
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;

@@ -19,11 +19,13 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::ensure;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use longwave_pipeline::component::{ReaderEnded, Registry, with_causes};
@@ -43,18 +45,18 @@ pub(crate) struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Run the pipelines (default).
-    Run,
+    Run(SourceArgs),
     /// Check the configuration and create its components, without starting them.
-    Validate,
+    Validate(SourceArgs),
     /// List the component types of this binary, or the settings of one: `longwave components window`.
     Components {
         /// Component type, such as `bpf`, or `telemetry` for `service::telemetry`.
         name: Option<String>,
     },
     /// Print the configuration with all defaults, and with secrets redacted.
-    PrintConfig,
+    PrintConfig(SourceArgs),
     /// Print what this host provides, what is missing, and whether the receiver bpf can start.
-    Check,
+    Check(SourceArgs),
     /// Show the connections of this host on the whole screen. The key ? shows all keys.
     Top(TopArgs),
     /// Print connections as they open, send and close, one line for each record.
@@ -99,16 +101,36 @@ pub(crate) struct TopArgs {
     file: Option<PathBuf>,
 }
 
-/// Flags that select the configuration.
-#[derive(Args)]
+/// Flags that select the configuration. They are valid before and after a command that reads one.
+#[derive(Args, Default)]
 pub(crate) struct SourceArgs {
     /// File, URL, `env:NAME` (a variable that contains YAML) or `yaml:a::b: c`. Several are merged in their order: maps are merged deeply,
     /// lists are replaced, and null erases.
-    #[arg(short, long, global = true, value_name = "SOURCE")]
+    #[arg(short, long, value_name = "SOURCE")]
     config: Vec<String>,
     /// Set one value, after all files: `receivers.bpf.interval=1s`. Can be repeated.
-    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+}
+
+const NO_CONFIGURATION: &str = "this command reads no configuration: leave out --config and --set";
+
+/// Reads the command line.
+///
+/// # Errors
+/// The command line is not valid, or requests the help or the version.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(args).map_err(|mut error| {
+        let flag = error.get(ContextKind::InvalidArg).map(ToString::to_string);
+        // Only a command that reads no configuration does not have these flags.
+        if matches!(flag.as_deref(), Some("-c" | "--config" | "--set"))
+            && error.kind() == ErrorKind::UnknownArgument
+        {
+            let remedy = ContextValue::StyledStrs(vec![NO_CONFIGURATION.into()]);
+            error.insert(ContextKind::Suggested, remedy);
+        }
+        error
+    })
 }
 
 /// Runs the command. Writes an error with its causes to stderr, unless the error is that the program that reads stdout has ended.
@@ -127,18 +149,22 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
 }
 
 fn run_command(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
-    let sources = &cli.sources;
-    let command = cli.command.unwrap_or(Command::Run);
-    if !matches!(command, Command::Run | Command::Validate | Command::PrintConfig | Command::Check) {
-        sources.refuse()?;
+    let Cli { command, mut sources } = cli;
+    let command = command.unwrap_or_else(|| Command::Run(SourceArgs::default()));
+    match &command {
+        Command::Run(more) | Command::Validate(more) | Command::PrintConfig(more) | Command::Check(more) => {
+            sources.append(more)
+        }
+        _ => sources.refuse()?,
     }
+    let sources = &sources;
     match command {
-        Command::Run => run::run(sources, registry),
-        Command::Validate => validate::run(sources, registry),
+        Command::Run(_) => run::run(sources, registry),
+        Command::Validate(_) => validate::run(sources, registry),
         Command::Components { name: None } => components::run(registry),
         Command::Components { name: Some(name) } => components::describe(registry, &name),
-        Command::PrintConfig => print_config::run(sources, registry),
-        Command::Check => check::run(sources, registry),
+        Command::PrintConfig(_) => print_config::run(sources, registry),
+        Command::Check(_) => check::run(sources, registry),
         Command::Top(args) => top::run(&args, registry),
         Command::Observe(args) => observe::run(&args, registry),
         Command::Init { path } => init::run(&path),
@@ -151,10 +177,15 @@ fn run_command(cli: Cli, registry: &Registry) -> anyhow::Result<()> {
 // === impl SourceArgs ===
 
 impl SourceArgs {
-    /// Refuses the flags for commands that read no configuration, so that no flag is ignored.
+    /// Adds the flags that follow the command to those before it.
+    fn append(&mut self, more: &Self) {
+        self.config.extend_from_slice(&more.config);
+        self.set.extend_from_slice(&more.set);
+    }
+
+    /// Refuses the flags before a command that reads no configuration, so that no flag is ignored.
     fn refuse(&self) -> anyhow::Result<()> {
-        let is_empty = self.config.is_empty() && self.set.is_empty();
-        ensure!(is_empty, "this command reads no configuration: leave out --config and --set");
+        ensure!(self.config.is_empty() && self.set.is_empty(), NO_CONFIGURATION);
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::os::unix::net::UnixListener;
 
 use anyhow::{Context, anyhow};
+use clap::CommandFactory;
 use longwave_config::{Sources, load};
 use longwave_pipeline::runtime::Plan;
 
@@ -191,17 +192,75 @@ fn no_color_is_respected_on_stderr() {
 }
 
 /// *Scenario*: `--config` and `--set` before and after each command that reads no configuration.
-/// *Guarantees*: the command is refused, so that no flag is ignored. `-c` is `--config`.
+/// *Guarantees*: the command is refused with the remedy, so that no flag is ignored.
 #[test]
 fn flags_that_mean_nothing_are_refused() {
-    let refused =
-        |line: &str| run_command(Cli::parse_from(line.split(' ')), &registry()).unwrap_err().to_string();
-    for command in ["components", "version", "man", "completions bash", "init -", "top"] {
-        for line in [format!("longwave -c /nope {command}"), format!("longwave {command} --set a=b")] {
-            assert!(refused(&line).contains("leave out --config"), "{line}");
+    let refused = |line: &str| parse_line(line).err().unwrap().to_string();
+    let commands = [
+        "components",
+        "version",
+        "man",
+        "completions bash",
+        "init -",
+        "top",
+        "top rtt>5ms",
+        "observe",
+        "observe rtt>5ms",
+    ];
+    for command in commands {
+        let first = parse_line(&format!("longwave -c /nope {command}")).ok().unwrap();
+        let lines = [
+            run_command(first, &registry()).unwrap_err().to_string(),
+            refused(&format!("longwave {command} -c /nope")),
+            refused(&format!("longwave {command} --config=/nope")),
+            refused(&format!("longwave {command} --set a=b")),
+        ];
+        for refused in lines {
+            assert!(refused.contains("leave out --config and --set"), "{command}: {refused}");
         }
     }
-    assert!(refused("longwave -c /nope check").contains("/nope"));
+    insta::assert_snapshot!(refused("longwave top --config my.yaml"), @r"
+    error: unexpected argument '--config' found
+
+      tip: this command reads no configuration: leave out --config and --set
+
+    Usage: longwave top [OPTIONS] [EXPRESSION]...
+
+    For more information, try '--help'.
+    ");
+}
+
+/// *Scenario*: a file that does not exist, before and after each command that reads a configuration, and flags on both sides.
+/// *Guarantees*: the command reads the file. Flags before the command precede those after it.
+#[test]
+fn configurations_stand_before_and_after_a_command() {
+    for command in ["run", "validate", "print-config", "check"] {
+        for line in [format!("longwave -c /nope {command}"), format!("longwave {command} --config /nope")] {
+            let error = run_command(parse_line(&line).ok().unwrap(), &registry()).unwrap_err().to_string();
+            assert!(error.contains("/nope"), "{line}: {error}");
+        }
+    }
+    let mut before = SourceArgs { config: vec!["a".to_owned()], set: vec!["b=1".to_owned()] };
+    before.append(&SourceArgs { config: vec!["c".to_owned()], set: vec!["b=2".to_owned()] });
+    assert_eq!((before.config.join(" "), before.set.join(" ")), ("a c".to_owned(), "b=1 b=2".to_owned()));
+}
+
+/// *Scenario*: the help of `longwave` and of each command.
+/// *Guarantees*: each lists the flags that the command takes, and no others.
+#[test]
+fn help_lists_what_a_command_takes() {
+    let mut cli = Cli::command();
+    cli.build();
+    let mut help = cli.render_long_help().to_string();
+    for command in cli.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+        let text = command.render_long_help();
+        help += &format!("\n# {}\n\n{text}", command.get_name());
+    }
+    insta::assert_snapshot!(help);
+}
+
+fn parse_line(line: &str) -> Result<Cli, clap::Error> {
+    parse(line.split(' ').map(OsString::from))
 }
 
 /// *Scenario*: `observe` with each output, with and without a file, with an expression that has quotes, `$` and spaces; and with one that
