@@ -46,10 +46,10 @@ fn keys_reach_every_screen() {
     terminal.press(&["Escape"]);
     terminal.await_screen("no columns", |screen| !screen.contains("Space shows or hides"));
     after(&["1", "Enter"], "connections of ");
-    let details = after(&["Enter"], "max 312µs");
+    let details = after(&["Enter"], "checkout (pid 4711)");
     assert!(details.contains("receive window was full for 2.50s of 4.00s"), "{details}");
-    let details = after(&["Down", "Down", "Down"], "checkout (pid 4711)");
     assert!(details.contains("10.1.0.7:51324"), "{details}");
+    after(&["Down", "Down", "Down"], "max 312µs");
     terminal.press(&["Escape"]);
     terminal.await_screen("no details", |screen| !screen.contains("pid 4711"));
     after(&["Escape"], "workloads   by");

@@ -47,9 +47,26 @@ pub(super) fn draw(app: &App, flow: &Flow, canvas: &mut Canvas<'_>, theme: Theme
     }
 }
 
+/// Returns what identifies the connection, what slows it down, charts and counters. A reason is several lines long on a narrow screen, so
+/// that it stands below what identifies the connection.
 fn lines(flow: &Flow, width: usize, chart_height: usize, theme: Theme) -> Vec<Line> {
     let names = &flow.row.names;
+    let ends: Vec<(Side, &ConnectionRecord)> = flow.ends().map(|(side, end)| (side, &end.record)).collect();
     let mut lines = vec![vec![(format!("{} → {}", names.source, names.destination), theme.bold())]];
+    lines.extend(fields(flow, &ends, &IDENTITY, theme));
+    if let [(_, record)] = ends.as_slice() {
+        lines.push(vec![(fit::pad("peer", LABEL, false), theme.dim()), (peer(record), theme.plain())]);
+    }
+    lines.push(Vec::new());
+    lines.extend(reasons(flow, width, theme));
+    lines.push(Vec::new());
+    lines.extend(charts(flow, width, chart_height, theme));
+    lines.extend(fields(flow, &ends, &FIELDS, theme));
+    lines
+}
+
+/// Returns what slows the connection down, as far as the counters show it.
+fn reasons(flow: &Flow, width: usize, theme: Theme) -> Vec<Line> {
     let reasons = explain(flow);
     if reasons.is_empty() {
         let text = match share_of_time(&flow.row.last.once.limits) {
@@ -58,8 +75,9 @@ fn lines(flow: &Flow, width: usize, chart_height: usize, theme: Theme) -> Vec<Li
             }
             _ => "The counters show nothing that slows the connection down.".to_owned(),
         };
-        lines.push(vec![(text, theme.dim())]);
+        return vec![vec![(text, theme.dim())]];
     }
+    let mut lines = Vec::new();
     for reason in reasons {
         let indented = wrap(&reason, width.saturating_sub(2));
         for (index, text) in indented.into_iter().enumerate() {
@@ -67,12 +85,14 @@ fn lines(flow: &Flow, width: usize, chart_height: usize, theme: Theme) -> Vec<Li
             lines.push(vec![(format!("{mark}{text}"), theme.lossy())]);
         }
     }
-    lines.push(Vec::new());
-    lines.extend(charts(flow, width, chart_height, theme));
-    let ends: Vec<(Side, &ConnectionRecord)> = flow.ends().map(|(side, end)| (side, &end.record)).collect();
+    lines
+}
+
+/// Returns a line for each field, below a line that names the ends.
+fn fields(flow: &Flow, ends: &[(Side, &ConnectionRecord)], fields: &[Field], theme: Theme) -> Vec<Line> {
     let head = ends.iter().map(|(side, _)| fit::pad(&format!("{} (here)", side.as_str()), VALUE, false));
-    lines.push(vec![(" ".repeat(LABEL) + &head.collect::<String>(), theme.bold())]);
-    for (label, value) in FIELDS {
+    let mut lines = vec![vec![(" ".repeat(LABEL) + &head.collect::<String>(), theme.bold())]];
+    for (label, value) in fields {
         let values: Vec<String> = ends.iter().map(|(side, record)| value(flow, *side, record)).collect();
         if values.iter().all(String::is_empty) {
             continue;
@@ -83,23 +103,14 @@ fn lines(flow: &Flow, width: usize, chart_height: usize, theme: Theme) -> Vec<Li
             (cells.collect::<String>().trim_end().to_owned(), theme.plain()),
         ]);
     }
-    if let [(side, record)] = ends.as_slice() {
-        lines.push(Vec::new());
-        lines.push(vec![(format!("{} (the other end)", side.other().as_str()), theme.bold())]);
-        for (label, value) in
-            [("address", record.peer.to_string()), ("workload", workload(record.names.peer.as_deref()))]
-        {
-            lines.push(vec![(fit::pad(label, LABEL, false), theme.dim()), (value, theme.plain())]);
-        }
-    }
     lines
 }
 
 /// A label, and the text of a socket.
 type Field = (&'static str, fn(&Flow, Side, &ConnectionRecord) -> String);
 
-/// Lines about a socket. A line is left out if its text is empty for all ends.
-const FIELDS: [Field; 36] = [
+/// Lines that identify a socket. A line is left out if its text is empty for all ends.
+const IDENTITY: [Field; 4] = [
     ("address", |_, _, record| record.local.to_string()),
     ("workload", |_, _, record| workload(record.names.local.as_deref())),
     ("pod, node", |_, _, record| {
@@ -117,7 +128,11 @@ const FIELDS: [Field; 36] = [
         (None, 0) => "unknown".to_owned(),
         (None, pid) => format!("pid {pid}"),
     }),
-    ("found by", |_, _, record| record.owner.source.as_str().to_owned()),
+];
+
+/// Lines about the traffic of a socket, left out as above.
+const FIELDS: [Field; 32] = [
+    ("owner found by", |_, _, record| record.owner.source.as_str().to_owned()),
     ("service", |_, _, record| {
         let service = record.names.service.as_deref();
         service.and_then(|service| qualified(&service.name, &service.namespace)).unwrap_or_default()
@@ -240,10 +255,22 @@ fn charts(flow: &Flow, width: usize, height: usize, theme: Theme) -> Vec<Line> {
 }
 
 fn workload(workload: Option<&Workload>) -> String {
-    let name = workload.and_then(|workload| qualified(&workload.name, &workload.namespace));
-    match (name, workload) {
-        (Some(name), Some(workload)) => format!("{name} ({})", Visible(&workload.kind)),
-        _ => "unknown".to_owned(),
+    named(workload).unwrap_or_else(|| "unknown".to_owned())
+}
+
+/// Returns name and kind of a workload. `None` if the name is unknown.
+fn named(workload: Option<&Workload>) -> Option<String> {
+    let workload = workload?;
+    let name = qualified(&workload.name, &workload.namespace)?;
+    Some(format!("{name} ({})", Visible(&workload.kind)))
+}
+
+/// Returns the address of the other end, and its workload if that is known.
+fn peer(record: &ConnectionRecord) -> String {
+    let address = record.peer.to_string();
+    match named(record.names.peer.as_deref()) {
+        Some(workload) => format!("{address}, {workload}"),
+        None => address,
     }
 }
 

@@ -65,6 +65,28 @@ fn screens_at_120_and_200_columns() {
     insta::assert_snapshot!("screens_200", screens(200, 60, &["1", "5", "<Enter>", "<Esc>?"]));
 }
 
+/// *Scenario*: the details of each connection at 80×24, with both ends on this host and with one, some with reasons why it is slow.
+/// *Guarantees*: addresses, workload and process of its ends are above the reasons, so that they are on the screen.
+#[test]
+fn what_identifies_a_connection_is_above_the_reasons() {
+    let mut app = app(4);
+    press(&mut app, "5");
+    let mut slow = 0;
+    for _ in 0..4 {
+        press(&mut app, "<Enter>");
+        let screen = text(&drawn(&mut app, 80, 24, true));
+        let line = |start: &str| screen.lines().position(|line| line.starts_with(start));
+        let above = ["address ", "workload ", "process "].map(|label| line(label).unwrap_or(usize::MAX));
+        assert!(screen.contains("server (here)") || line("peer ").is_some(), "{screen}");
+        if let Some(reason) = line("▲ ") {
+            assert!(above.iter().all(|above| *above < reason), "{screen}");
+            slow += 1;
+        }
+        press(&mut app, "<Esc><Down>");
+    }
+    assert!(slow >= 2, "{slow}");
+}
+
 /// *Scenario*: every screen with colors and with NO_COLOR.
 /// *Guarantees*: the text is the same, and without colors no cell has one. Failures and losses have their marks.
 #[test]
