@@ -18,6 +18,8 @@ pub struct PanelQuery {
     /// Dashboard, panel and number of the query, for messages.
     pub place: String,
     pub expression: String,
+    /// Name of each series in the legend, with labels as `{{label}}`. `None` for tables.
+    pub legend: Option<String>,
 }
 
 /// Units of Grafana that the panels have.
@@ -61,6 +63,7 @@ impl Dashboard {
                 queries.push(PanelQuery {
                     place: format!("{}: {title}: {}", self.name, target["refId"].as_str().unwrap()),
                     expression: target["expr"].as_str().unwrap().to_owned(),
+                    legend: target["legendFormat"].as_str().map(str::to_owned),
                 });
             }
         }
@@ -71,7 +74,7 @@ impl Dashboard {
 /// *Scenario*: all dashboards.
 /// *Guarantees*: each has the variables for the data source, the cluster and the node, and those about traffic also for namespace and
 /// workload. Each has a row on Longwave's own health. Every panel has the data source of the variable, a description and a unit that Grafana
-/// has. Every variable of a query exists.
+/// has. Every variable of a query exists. No legend has a `/` after a label, which is empty for a workload without a namespace.
 pub fn are_complete() {
     let dashboards = all();
     let names: Vec<&str> = dashboards.iter().map(|dashboard| dashboard.name.as_str()).collect();
@@ -99,12 +102,16 @@ pub fn are_complete() {
                 let end =
                     variable.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(variable.len());
                 let variable = &variable[..end];
+                // The group of a regular expression in `label_replace`.
+                let is_group = variable == "1";
                 assert!(
-                    variable == "__rate_interval" || variables.contains(variable),
+                    is_group || variable == "__rate_interval" || variables.contains(variable),
                     "{}: ${variable}",
                     query.place
                 );
             }
+            let legend = query.legend.unwrap_or_default();
+            assert!(!legend.contains("}}/"), "{}: {legend}", query.place);
         }
     }
 }

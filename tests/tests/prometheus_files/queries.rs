@@ -1,6 +1,6 @@
 //! The queries of dashboards and rules, against a real Prometheus that scrapes a real Longwave.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use longwave_testing::gate;
@@ -26,7 +26,7 @@ struct Query {
 /// *Scenario*: Prometheus scrapes both pages of a Longwave that reports traffic between two workloads, refused connections, dropped records
 /// and failing exports, and loads the rules. Each query of the panels and variables of all dashboards is evaluated with `All` as the value
 /// of each variable, and again with the node, namespace, workload and service of the traffic.
-/// *Guarantees*: each returns at least one series with a number. Prometheus evaluates every rule without an error. Every recording rule has
+/// *Guarantees*: each returns at least one series with a number. Legends name workloads with and without a namespace. Prometheus evaluates every rule without an error. Every recording rule has
 /// a series, and every metric in an alert exists.
 pub fn every_query_returns_data() {
     let _turn = gate::privileged();
@@ -70,7 +70,36 @@ fn all_return_data(start: impl FnOnce(&Value) -> Prometheus) {
         // A scrape per second adds samples.
         std::thread::sleep(Duration::from_millis(200));
     }
+    assert_legends_name_workloads(&prometheus);
     assert_rules_are_healthy(&prometheus);
+}
+
+/// Asserts that a legend has the namespace of a workload if there is one.
+fn assert_legends_name_workloads(prometheus: &Prometheus) {
+    let all = ["cluster", "node", "namespace", "service", "workload"].map(|name| (name, ".*"));
+    let mut shown = BTreeSet::new();
+    for query in dashboards::all().iter().flat_map(dashboards::Dashboard::queries) {
+        let Some(legend) = query.legend.filter(|legend| legend.contains("_prefix}}")) else { continue };
+        let result = prometheus.query(&substitute(&query.expression, &all)).unwrap();
+        shown.extend(result.iter().map(|series| rendered(&legend, &series.labels)));
+    }
+    let is_cut = |name: &&String| name.starts_with('/') || name.contains(" /") || name.contains("{{");
+    assert_eq!(shown.iter().find(is_cut), None, "{shown:#?}");
+    for name in ["shop/web → shop/db", "tool → shop/db", "shop/web", "tool", "shop/db"] {
+        assert!(shown.contains(name), "{name}: {shown:#?}");
+    }
+}
+
+/// Returns the legend of a series as Grafana shows it: a label that the series does not have is empty.
+fn rendered(legend: &str, labels: &BTreeMap<String, String>) -> String {
+    let mut parts = legend.split("{{");
+    let mut text = parts.next().unwrap().to_owned();
+    for part in parts {
+        let (label, rest) = part.split_once("}}").unwrap();
+        text += labels.get(label).map_or("", String::as_str);
+        text += rest;
+    }
+    text
 }
 
 /// Returns the configuration of Prometheus, like that of docker/compose with a cluster.
@@ -179,7 +208,7 @@ impl Query {
     /// Returns whether the result has a series with a number, and with the label.
     fn has_data(&self, prometheus: &Prometheus) -> Result<bool, String> {
         let result = prometheus.query(&self.expression)?;
-        let has_label = |labels: &std::collections::BTreeMap<String, String>| {
+        let has_label = |labels: &BTreeMap<String, String>| {
             self.label.as_ref().is_none_or(|label| labels.get(label).is_some_and(|value| !value.is_empty()))
         };
         Ok(result.iter().any(|series| series.value.is_finite() && has_label(&series.labels)))

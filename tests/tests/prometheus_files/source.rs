@@ -17,6 +17,7 @@ use tempfile::TempDir;
 pub struct Source {
     network: Network,
     web: Cgroup,
+    tool: Cgroup,
     listener: Listener,
     /// Bound but not listening, so that connections to it are refused.
     closed: (Socket, SocketAddr),
@@ -31,14 +32,15 @@ pub struct Source {
 // === impl Source ===
 
 impl Source {
-    /// Starts everything. `web` in namespace `shop` is a client of the service `db`, whose workload is `db`.
+    /// Starts everything. `web` in namespace `shop` is a client of the service `db`, whose workload is `db`. `tool`
+    /// is a client without a namespace.
     pub fn start() -> Self {
         let plane = ControlPlane::start();
         let folder = TempDir::new().unwrap();
         let kubeconfig = plane.kubeconfig();
 
         let network = Network::loopback(Family::V4);
-        let (web, db) = (Cgroup::new("web"), Cgroup::new("db"));
+        let (web, db, tool) = (Cgroup::new("web"), Cgroup::new("db"), Cgroup::new("tool"));
         let listener = db.within(|| network.listen(16).unwrap());
         let closed = network.bind().unwrap();
         let workload = |name: &str| json!({"name": name, "namespace": "shop", "kind": "Deployment"});
@@ -46,6 +48,7 @@ impl Source {
         let ports = [listener.address.port(), closed.1.port()];
         let names = json!({"rules": [
             {"cgroups": [format!("/{}", web.name())], "workload": workload("web")},
+            {"cgroups": [format!("/{}", tool.name())], "workload": {"name": "tool", "kind": "Process"}},
             {"cidrs": ["127.0.0.0/8"], "ports": ports, "workload": workload("db"), "service": service},
             {"cgroups": [format!("/{}", db.name())], "workload": workload("db")},
         ]});
@@ -93,7 +96,7 @@ impl Source {
         let client = web.within(|| network.connect(listener.address).unwrap());
         let long = (client, listener.accept().unwrap());
         let (_folder, _plane) = (folder, plane);
-        Self { network, web, listener, closed, long, longwave, exporter, _folder, _plane }
+        Self { network, web, tool, listener, closed, long, longwave, exporter, _folder, _plane }
     }
 
     /// Address of the self-telemetry.
@@ -101,15 +104,17 @@ impl Source {
         self.longwave.config()["service"]["telemetry"]["metrics"]["address"].as_str().unwrap().to_owned()
     }
 
-    /// Exchanges bytes on the long connection and on a new one, which is closed, and opens one that is refused.
+    /// Exchanges bytes on the long connection and on new ones of both clients, which are closed, and opens one that is refused.
     pub fn exchange(&mut self) {
         let (client, server) = &mut self.long;
         request(client, server);
-        let connect = |address| self.web.within(|| self.network.connect(address));
-        let mut client = connect(self.listener.address).unwrap();
-        let mut server = self.listener.accept().unwrap();
-        request(&mut client, &mut server);
-        assert!(connect(self.closed.1).is_err(), "not refused");
+        let connect = |cgroup: &Cgroup, address| cgroup.within(|| self.network.connect(address));
+        for cgroup in [&self.web, &self.tool] {
+            let mut client = connect(cgroup, self.listener.address).unwrap();
+            let mut server = self.listener.accept().unwrap();
+            request(&mut client, &mut server);
+        }
+        assert!(connect(&self.web, self.closed.1).is_err(), "not refused");
     }
 
     /// Warnings of Longwave.
