@@ -114,7 +114,7 @@ async fn authenticated_requests() {
     let error = create(&section, authenticators).err().unwrap();
     assert_eq!(
         error,
-        "exporters::otlp_http: headers::authorization: cannot be combined with auth, whose extension \"bearertokenauth\" sets this header: remove one of them"
+        "exporters::otlp_http: headers::authorization: cannot be combined with auth, because extensions::bearertokenauth sets this header: remove one of them"
     );
 }
 

@@ -85,8 +85,7 @@ fn it_follows_the_start_a_reload_and_the_stop() {
     assert_eq!(body.as_object().unwrap().len(), 3, "{body}");
 
     longwave.reload_with(json!({"receivers": {"replay": {"speed": "original"}}}));
-    let body =
-        await_health(&longwave, address, 503, "receiver \\\"replay\\\": restarting with other settings");
+    let body = await_health(&longwave, address, 503, "receivers::replay: restarting with other settings");
     assert_eq!(body["status"], "Server not available");
     drop(writer);
     // The reader of the first pipe must be gone before the next writer opens it.
@@ -152,7 +151,7 @@ fn privileged_a_receiver_without_passes_is_unhealthy() {
     require("strace");
     let (longwave, address) = healthy();
     let delayed = Delayed::thread(longwave.pid(), "longwave-bpf");
-    await_health(&longwave, address, 503, "receiver \\\"bpf\\\": stalled: no pass has ended for");
+    await_health(&longwave, address, 503, "receivers::bpf: stalled: no pass has ended for");
     drop(delayed);
     await_health(&longwave, address, 200, "Server available");
     longwave.stop();
@@ -175,7 +174,7 @@ fn privileged_a_detached_program_is_unhealthy() {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     await_health(&longwave, address, 503, "the program `state");
-    longwave.await_stderr("receiver \"bpf\" does not see all connections", LIMIT);
+    longwave.await_stderr("receivers::bpf does not see all connections", LIMIT);
     longwave.stop();
 }
 

@@ -31,7 +31,7 @@ impl RequestHeaders {
         let name = authenticator.header_name();
         if fixed.contains_key(&name) {
             return Err(ComponentError::new(format!(
-                "{section}: headers::{name}: cannot be combined with auth, whose extension {:?} sets this header: remove one of them",
+                "{section}: headers::{name}: cannot be combined with auth, because extensions::{} sets this header: remove one of them",
                 auth.authenticator
             )));
         }

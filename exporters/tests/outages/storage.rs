@@ -107,8 +107,8 @@ async fn changed_settings() {
         stored.store(BATCHES).await;
         stored.storage["max_size"] = "64MiB".into();
         let started = stored.bench.reload(stored.section.clone(), Some(&stored.storage)).await;
-        let exporter = format!("exporter {protocol:?}");
-        assert_eq!(started, ["extension \"file_storage\"", &exporter, &exporter]);
+        let exporter = format!("exporters::{protocol}");
+        assert_eq!(started, ["extensions::file_storage", &exporter, &exporter]);
         stored.store(BATCHES).await;
         stored.section["timeout"] = "7s".into();
         let started = stored.bench.reload(stored.section.clone(), Some(&stored.storage)).await;

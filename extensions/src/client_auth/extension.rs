@@ -77,7 +77,7 @@ impl Extension for ClientAuth {
 
     async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError> {
         if let Some((ignored, used)) = self.ignored {
-            tracing::warn!("extension {:?}: {ignored} is ignored, because {used} is set", self.id);
+            tracing::warn!("extensions::{}: {ignored} is ignored, because {used} is set", self.id);
         }
         Ok(Box::pin(async move {
             stop.cancelled().await;

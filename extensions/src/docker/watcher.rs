@@ -66,15 +66,15 @@ impl Watcher {
             let (id, address) = (&self.id, &self.address);
             if was_connected {
                 tracing::warn!(
-                    "extension {id:?}: the connection to {address} was lost, known names are kept until it is restored: {error}"
+                    "extensions::{id}: the connection to {address} was lost, known names are kept until it is restored: {error}"
                 );
             } else if !logged {
                 tracing::warn!(
-                    "extension {id:?}: {address} cannot be reached, containers have no names until it can: {error} ({}); trying again",
+                    "extensions::{id}: {address} cannot be reached, containers have no names until it can: {error} ({}); trying again",
                     error.remedy(address)
                 );
             } else {
-                tracing::debug!("extension {id:?}: {address} cannot be reached: {error}");
+                tracing::debug!("extensions::{id}: {address} cannot be reached: {error}");
             }
             logged = true;
             failures += 1;
@@ -98,7 +98,7 @@ impl Watcher {
         self.directory.set_status(DaemonStatus::Following);
         *failures = 0;
         tracing::info!(
-            "extension {:?}: {} reports {} containers",
+            "extensions::{}: {} reports {} containers",
             self.id,
             self.address,
             self.directory.table().len()
@@ -180,7 +180,7 @@ impl Watcher {
                 let before = self.stats.bad_responses.fetch_add(1, Ordering::Relaxed);
                 if before == 0 {
                     tracing::warn!(
-                        "extension {:?}: the response of {} about container {id} cannot be used, its names stay as they were; further ones are only counted: {error}",
+                        "extensions::{}: the response of {} about container {id} cannot be used, its names stay as they were; further ones are only counted: {error}",
                         self.id,
                         self.address
                     );

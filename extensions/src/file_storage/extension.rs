@@ -142,7 +142,7 @@ fn of_section(id: &str, error: ComponentError) -> ComponentError {
 impl Storage for StartedStorage {
     fn open(&self, exporter: &str, signal: Signal) -> Result<OpenedQueue, ComponentError> {
         let Some(store) = self.store.get() else {
-            return Err(ComponentError::new(format!("extension {:?} has not started", self.id)));
+            return Err(ComponentError::new(format!("extensions::{} has not started", self.id)));
         };
         StoreQueue::open(store, exporter, signal).map_err(|error| of_section(&self.id, error))
     }

@@ -109,7 +109,7 @@ impl Store {
         let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         let in_use = || {
             ComponentError::new(format!(
-                "the former instance of exporter {exporter:?} has not closed its queue of {signal} within {CLOSE_LIMIT:?}: send SIGHUP again"
+                "the former instance of exporters::{exporter} has not closed its queue of {signal} within {CLOSE_LIMIT:?}: send SIGHUP again"
             ))
         };
         let entry = state.queues.get_mut(&name).ok_or_else(in_use)?;

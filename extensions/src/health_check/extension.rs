@@ -73,7 +73,7 @@ impl HealthCheck {
 impl Extension for HealthCheck {
     async fn start(self: Box<Self>, stop: CancellationToken) -> Result<Running, ComponentError> {
         let server = self.bind().await?;
-        tracing::info!("extension {:?}: listening on {}", self.id, server.address());
+        tracing::info!("extensions::{}: listening on {}", self.id, server.address());
         Ok(Box::pin(async move {
             server.run(self.router(), stop).await;
             Ok(())
@@ -119,8 +119,8 @@ impl Endpoint {
         };
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         match (logged.is_empty(), reasons.is_empty()) {
-            (true, false) => tracing::warn!("extension {:?}: unhealthy: {}", self.id, reasons.join("; ")),
-            (false, true) => tracing::info!("extension {:?}: healthy", self.id),
+            (true, false) => tracing::warn!("extensions::{}: unhealthy: {}", self.id, reasons.join("; ")),
+            (false, true) => tracing::info!("extensions::{}: healthy", self.id),
             _ => {}
         }
         reasons.clone_into(&mut logged);

@@ -3,7 +3,7 @@
 //! | status | body | when |
 //! |---|---|---|
 //! | 200 | `{"status":"Server available","upSince":"2026-11-21T10:15:00.5Z","uptime":"3m2.5s"}` | everything runs |
-//! | 503 | `{"status":"Server not available",…,"reasons":["receiver \"bpf\": stalled: …"]}` | see below |
+//! | 503 | `{"status":"Server not available",…,"reasons":["receivers::bpf: stalled: …"]}` | see below |
 //!
 //! It responds 503 before all components have started, while the graph stops, while SIGHUP restarts a receiver, and if a stage is stalled or the
 //! kernel side is gone ([`Health`](longwave_pipeline::component::Health) has the rules). The state of a server to which an exporter sends

@@ -131,7 +131,7 @@ impl WatchedFile {
         let (id, path) = (&self.id, &self.path);
         match Rules::read(path, &self.names) {
             Ok(rules) => {
-                tracing::info!("extension {id:?}: {path}: {} rules are in force", rules.len());
+                tracing::info!("extensions::{id}: {path}: {} rules are in force", rules.len());
                 log_warnings(id, path, &rules);
                 self.directory.replace(rules);
                 self.stats.reloads.fetch_add(1, Ordering::Relaxed);
@@ -141,7 +141,7 @@ impl WatchedFile {
                 self.stats.failures.fetch_add(1, Ordering::Relaxed);
                 self.stats.stale.store(true, Ordering::Relaxed);
                 tracing::warn!(
-                    "extension {id:?}: the file of names changed and cannot be used, the old rules stay in force; correct it, then it is read again: {error}"
+                    "extensions::{id}: the file of names changed and cannot be used, the old rules stay in force; correct it, then it is read again: {error}"
                 );
             }
         }
@@ -150,7 +150,7 @@ impl WatchedFile {
 
 fn log_warnings(id: &str, path: &str, rules: &Rules) {
     for warning in rules.warnings() {
-        tracing::warn!("extension {id:?}: {path}: {warning}");
+        tracing::warn!("extensions::{id}: {path}: {warning}");
     }
 }
 

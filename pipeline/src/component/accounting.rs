@@ -269,12 +269,14 @@ impl Node {
         self.set_held(0);
     }
 
-    /// Describes the stage: `Processor "window" of pipeline "metrics"`.
+    /// Describes the stage: `processors::window of service::pipelines::metrics`.
     fn description(&self) -> String {
         let Self { kind, id, pipeline, signal, .. } = self;
         match kind {
-            NodeKind::Exporter => format!("{kind:?} {id:?} of {signal}"),
-            _ => format!("{kind:?} {id:?} of pipeline {pipeline:?}"),
+            NodeKind::Receiver => format!("receivers::{id} to service::pipelines::{pipeline}"),
+            NodeKind::Processor => format!("processors::{id} of service::pipelines::{pipeline}"),
+            NodeKind::Exporter => format!("exporters::{id} of {signal}"),
+            NodeKind::Passage => format!("service::pipelines::{pipeline}"),
         }
     }
 

@@ -37,7 +37,7 @@ impl Authenticators {
     pub fn get(&self, id: &str) -> Result<Arc<dyn Authenticator>, ComponentError> {
         self.by_id.get(id).cloned().ok_or_else(|| {
             ComponentError::new(format!(
-                "requested authenticator is not a client authenticator: extension {id:?} has no credentials (use bearertokenauth or basicauth)"
+                "requested authenticator is not a client authenticator: extensions::{id} has no credentials (use bearertokenauth or basicauth)"
             ))
         })
     }

@@ -3,15 +3,25 @@
 use std::error::Error;
 use std::io;
 
-/// Returns the messages of the error and its causes, the outermost first. A cause that an outer message already quotes is not repeated.
+/// Returns the messages of the error and its causes, the outermost first. A cause that an outer message already quotes is not repeated, nor
+/// is the path of a component at its start: `failed to start receivers::bpf: no root`.
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in causes(error).map(ToString::to_string) {
         if !text.contains(&cause) {
-            text = format!("{text}: {cause}");
+            text = format!("{text}: {}", without_known_path(&cause, &text));
         }
     }
     text
+}
+
+/// Returns the cause without the path of a component that the text already has.
+fn without_known_path<'a>(cause: &'a str, text: &str) -> &'a str {
+    let is_known = |path: &str| text.split(' ').any(|word| word.trim_end_matches(':') == path);
+    match cause.split_once(": ") {
+        Some((path, rest)) if path.contains("::") && is_known(path) => rest,
+        _ => cause,
+    }
 }
 
 /// Returns the message of the innermost cause, which is the most specific one when a library wraps errors.

@@ -129,7 +129,7 @@ impl Directories {
     /// The extension does not resolve names (`health_check`), or does not exist.
     pub fn get(&self, id: &str) -> Result<Arc<dyn Directory>, ComponentError> {
         self.by_id.get(id).cloned().ok_or_else(|| {
-            ComponentError::new(format!("extension {id:?} does not resolve names: remove it from `sources`"))
+            ComponentError::new(format!("extensions::{id} does not resolve names: remove it from `sources`"))
         })
     }
 }

@@ -52,7 +52,7 @@ enum Phase {
 
 #[derive(Debug)]
 struct Stage {
-    /// Such as `processor "window" of pipeline "metrics"`.
+    /// Such as `processors::window of service::pipelines::metrics`.
     name: String,
     /// Interval of a receiver. `None` for other stages.
     interval: Option<Duration>,
@@ -108,7 +108,7 @@ pub enum HealthStatus {
 impl Health {
     /// Supervises a receiver. `interval` is the time between two passes. A receiver without regular passes must not call it.
     pub fn receiver(&self, id: &str, interval: Duration) -> ReceiverProgress {
-        ReceiverProgress(self.add(format!("receiver {id:?}"), Some(interval)))
+        ReceiverProgress(self.add(format!("receivers::{id}"), Some(interval)))
     }
 
     /// Supervises a stage that processes batches.
@@ -162,7 +162,7 @@ impl Health {
         let longest = stages.iter().filter_map(|stage| stage.interval).max().unwrap_or(DEFAULT_INTERVAL);
         let now = Instant::now();
         let restarting =
-            restarting.iter().map(|id| format!("receiver {id:?}: restarting with other settings"));
+            restarting.iter().map(|id| format!("receivers::{id}: restarting with other settings"));
         let problems = stages.iter().filter_map(|stage| stage.problem(longest, now));
         let reasons: Vec<_> = restarting.chain(problems).collect();
         if reasons.is_empty() {
@@ -203,7 +203,7 @@ impl Stage {
 // === impl ReceiverProgress ===
 
 impl ReceiverProgress {
-    /// Returns `receiver "<id>"`, for messages.
+    /// Returns `receivers::<id>`, for messages.
     pub fn name(&self) -> &str {
         &self.0.name
     }

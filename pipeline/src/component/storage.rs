@@ -149,7 +149,7 @@ impl Storages {
     pub fn get(&self, id: &str) -> Result<Arc<dyn Storage>, ComponentError> {
         self.by_id.get(id).cloned().ok_or_else(|| {
             ComponentError::new(format!(
-                "sending_queue::storage: extension {id:?} does not store payloads (use file_storage)"
+                "sending_queue::storage: extensions::{id} does not store payloads (use file_storage)"
             ))
         })
     }

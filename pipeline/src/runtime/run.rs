@@ -73,12 +73,12 @@ pub struct RuntimeEnvironment {
 #[derive(Debug, thiserror::Error)]
 pub enum RuntimeError {
     /// A component could not be created or started. No component is running.
-    #[error("failed to start {id:?} {role}")]
+    #[error("failed to start {section}::{id}")]
     Start {
         /// Id of the component.
         id: String,
-        /// `extension`, `receiver`, `processor` or `exporter`.
-        role: &'static str,
+        /// `extensions`, `receivers`, `processors` or `exporters`.
+        section: &'static str,
         /// The cause.
         source: ComponentError,
     },
@@ -88,7 +88,7 @@ pub enum RuntimeError {
     /// A stage or an extension failed. The others were stopped.
     #[error("{what} failed")]
     Failed {
-        /// Describes the stage.
+        /// Names the stage: `exporters::stdout`.
         what: String,
         /// The cause.
         source: ComponentError,
@@ -242,7 +242,7 @@ impl Runtime {
 // === impl RuntimeError ===
 
 impl RuntimeError {
-    fn start(id: &str, role: &'static str, source: ComponentError) -> Self {
-        Self::Start { id: id.to_owned(), role, source }
+    fn start(section: &'static str, id: &str, source: ComponentError) -> Self {
+        Self::Start { section, id: id.to_owned(), source }
     }
 }

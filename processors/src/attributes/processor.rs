@@ -49,7 +49,7 @@ impl AttributesProcessor {
         for (index, action) in config.actions.iter().enumerate() {
             if let Some((key, why)) = fixed.iter().find(|(key, _)| action.key == *key) {
                 return Err(ComponentError::new(format!(
-                    "processors::{}: actions::{index}::key: cannot change {key} in pipeline \"{}\": it {why}",
+                    "processors::{}: actions::{index}::key: cannot change {key} in service::pipelines::{}: it {why}",
                     context.id, context.pipeline
                 )));
             }

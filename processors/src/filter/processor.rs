@@ -38,7 +38,7 @@ impl FilterProcessor {
             && [Event::Open, Event::Update].into_iter().any(passes)
         {
             return Err(ComponentError::new(format!(
-                "processors::{}: the rules on events drop {} but keep open or update, so the window processor of pipeline \"{}\" \
+                "processors::{}: the rules on events drop {} but keep open or update, so the window processor of service::pipelines::{} \
                  would count those connections as open forever: keep close and vanished, or use the filter in a logs pipeline",
                 context.id,
                 hidden.join(" and "),

@@ -224,7 +224,7 @@ fn closes_are_not_hidden_from_windows() {
     let make = |rules: &str, pipeline: &str| {
         FilterProcessor::new(&config(rules), &context("filter", pipeline, false).0).err()
     };
-    insta::assert_snapshot!(make("{include: {events: [open, update]}}", "metrics/web").unwrap(), @r#"processors::filter: the rules on events drop close and vanished but keep open or update, so the window processor of pipeline "metrics/web" would count those connections as open forever: keep close and vanished, or use the filter in a logs pipeline"#);
+    insta::assert_snapshot!(make("{include: {events: [open, update]}}", "metrics/web").unwrap(), @"processors::filter: the rules on events drop close and vanished but keep open or update, so the window processor of service::pipelines::metrics/web would count those connections as open forever: keep close and vanished, or use the filter in a logs pipeline");
     assert!(make("{exclude: {events: [vanished]}}", "metrics").is_some());
     for rules in
         ["{exclude: {events: [update]}}", "{include: {events: [fail]}}", "{exclude: {events: [open, fail]}}"]

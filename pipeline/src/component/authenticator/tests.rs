@@ -7,6 +7,6 @@ fn unknown_id() {
     let error = Authenticators::default().get("health_check").err().unwrap();
     assert_eq!(
         error.to_string(),
-        "requested authenticator is not a client authenticator: extension \"health_check\" has no credentials (use bearertokenauth or basicauth)"
+        "requested authenticator is not a client authenticator: extensions::health_check has no credentials (use bearertokenauth or basicauth)"
     );
 }

@@ -29,6 +29,6 @@ fn unknown_id() {
     let error = Directories::default().get("health_check").err().unwrap();
     assert_eq!(
         error.to_string(),
-        "extension \"health_check\" does not resolve names: remove it from `sources`"
+        "extensions::health_check does not resolve names: remove it from `sources`"
     );
 }

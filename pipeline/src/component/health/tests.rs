@@ -25,10 +25,10 @@ async fn healthy_while_it_runs() {
     advance(Duration::from_secs(60)).await;
     let HealthStatus::Healthy { uptime, .. } = health.status() else { panic!("{:?}", health.status()) };
     assert_eq!(uptime, Duration::from_secs(60));
-    health.stopping("receiver \"bpf\" failed");
+    health.stopping("receivers::bpf failed");
     health.stopping("the pipelines are stopping");
     health.all_started();
-    assert_eq!(reasons(&health), ["receiver \"bpf\" failed"]);
+    assert_eq!(reasons(&health), ["receivers::bpf failed"]);
 }
 
 /// *Scenario*: a receiver with passes every 5 s; then its passes stop, and begin again.
@@ -46,7 +46,7 @@ async fn a_receiver_without_passes_is_stalled() {
     advance(3 * INTERVAL).await;
     assert!(is_healthy(&health));
     advance(Duration::from_millis(1500)).await;
-    assert_eq!(reasons(&health), ["receiver \"bpf\": stalled: no pass has ended for 16.5s (interval 5s)"]);
+    assert_eq!(reasons(&health), ["receivers::bpf: stalled: no pass has ended for 16.5s (interval 5s)"]);
     receiver.pass_ended(None);
     assert!(is_healthy(&health));
 }
@@ -59,7 +59,7 @@ async fn a_fault_makes_the_receiver_unhealthy() {
     let receiver = health.receiver("bpf", INTERVAL);
     health.all_started();
     receiver.pass_ended(Some("the program `state` is detached".to_owned()));
-    assert_eq!(reasons(&health), ["receiver \"bpf\": the program `state` is detached"]);
+    assert_eq!(reasons(&health), ["receivers::bpf: the program `state` is detached"]);
     receiver.pass_ended(None);
     assert!(is_healthy(&health));
     receiver.pass_ended(Some("the program `state` is detached".to_owned()));
@@ -76,7 +76,7 @@ async fn a_stage_is_stalled_only_while_it_is_busy() {
         let health = Health::default();
         let receiver = |seconds: &u64| health.receiver("bpf", Duration::from_secs(*seconds));
         let receivers: Vec<_> = intervals.iter().map(receiver).collect();
-        let stage = health.stage("processor \"window\" of pipeline \"metrics\"");
+        let stage = health.stage("processors::window of service::pipelines::metrics");
         health.all_started();
         let stalled = || reasons(&health).into_iter().find(|reason| reason.starts_with("processor"));
         advance(Duration::from_secs(3600)).await;
@@ -104,9 +104,6 @@ async fn short_intervals_have_a_minimum() {
     advance(Duration::from_secs(1)).await;
     assert!(is_healthy(&health));
     advance(Duration::from_millis(1)).await;
-    assert_eq!(
-        reasons(&health),
-        ["receiver \"bpf\": stalled: no pass has ended for 1.001s (interval 100ms)"]
-    );
+    assert_eq!(reasons(&health), ["receivers::bpf: stalled: no pass has ended for 1.001s (interval 100ms)"]);
     drop(receiver);
 }

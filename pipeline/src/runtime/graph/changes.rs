@@ -47,8 +47,8 @@ pub(super) fn check(
                 errors.push(ConfigError::new(
                     path.clone(),
                     format!(
-                        "exporter \"{exporter}\" is also in pipeline \"{other}\", which changes {what} in another way: use the same \
-                         {processor} processors in both, or another exporter such as \"{}/2\"",
+                        "exporters::{exporter} is also in service::pipelines::{other}, which changes {what} in another way: use the same \
+                         {processor} processors in both, or another exporter such as exporters::{}/2",
                         exporter.kind()
                     ),
                 ));

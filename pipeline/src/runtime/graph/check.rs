@@ -46,7 +46,7 @@ pub(super) fn unshared(
         for owned in owned {
             if let Some((_, owner)) = owners.iter().find(|(other, _)| *other == owned) {
                 let (key, value) = owned;
-                let message = format!("{value:?} belongs to extension {owner:?}: set another one");
+                let message = format!("{value:?} belongs to extensions::{owner}: set another one");
                 let path = ConfigPath::from("extensions").child(&entry.id);
                 errors.push(ConfigError::new(path, message).field(*key));
             }
@@ -192,7 +192,7 @@ fn references<X: 'static, T: ?Sized + 'static>(
         {
             let fits: Vec<_> = signals.iter().map(ToString::to_string).collect();
             report(format!(
-                "{role} \"{text}\" cannot be used in a {signal} pipeline: move it to a {} pipeline",
+                "{role}s::{text} cannot be used in a {signal} pipeline: move it to a {} pipeline",
                 fits.join(" or ")
             ));
         }
@@ -217,24 +217,24 @@ fn flow(
         let (input, output) = (input.at(signal, carried), output.at(signal, carried));
         if input == DataKind::Windows && carried == DataKind::Records {
             report(format!(
-                "processor \"{text}\" takes {input}, but there it would receive {carried}: move \"{text}\" after the window processor"
+                "processors::{text} takes {input}, but there it would receive {carried}: move it after the window processor"
             ));
             return;
         }
         if input != carried && output == carried {
             report(format!(
-                "processor \"{text}\" takes {input}, but {sender} outputs {carried} already: a pipeline has one such processor, remove \"{text}\""
+                "processors::{text} takes {input}, but {sender} outputs {carried} already: a pipeline has one such processor, remove processors::{text}"
             ));
             return;
         }
         if input != carried {
             report(format!(
-                "processor \"{text}\" takes {input}, but {sender} outputs {carried}: move \"{text}\" before the window processor"
+                "processors::{text} takes {input}, but {sender} outputs {carried}: move it before the window processor"
             ));
             return;
         }
         if output != carried {
-            sender = format!("processor \"{text}\"");
+            sender = format!("processors::{text}");
         }
         carried = output;
     }

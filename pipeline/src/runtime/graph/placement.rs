@@ -25,7 +25,7 @@ pub(super) fn placement(
             let prepared = processors.get(reader).and_then(|entry| entry.prepared.as_ref());
             if position > 0 && prepared.is_some_and(|prepared| prepared.is_first) {
                 warnings.push(format!(
-                    "{path}: processor {reader:?} should be the first: what the processors before it store is not limited (move it before {:?})",
+                    "{path}: processors::{reader} should be the first: what the processors before it store is not limited (move it before processors::{})",
                     ids[0]
                 ));
             }
@@ -36,11 +36,11 @@ pub(super) fn placement(
                 match ids[position + 1..].iter().find(|id| is_of_type(id, setter)) {
                     Some(later) => errors.push(ConfigError::new(
                         path.clone(),
-                        format!("{key} of processor {reader:?} needs processor {later:?} to run first: move {reader:?} after {later:?}"),
+                        format!("{key} of processors::{reader} needs processors::{later} to run first: move it before processors::{reader}"),
                     )),
                     None => warnings.push(format!(
-                        "{path}: {key} of processor {reader:?} needs a processor {setter:?}. Without it, names are unknown unless a record \
-                         file has them: add {setter:?} before {reader:?}"
+                        "{path}: {key} of processors::{reader} needs a processor of the type {setter}. Without it, names are unknown unless \
+                         a record file has them: add one before processors::{reader}"
                     )),
                 }
             }

@@ -108,15 +108,15 @@ fn processors_run_after_those_that_they_read_from() {
              {{logs/a: {{receivers: [gen], processors: {pipeline}, exporters: [keep]}}}}}}}}"
         )
     };
-    insta::assert_snapshot!(errors(&with("[pass/reader, pass]")), @r#"service::pipelines::logs/a: reads of processor "pass/reader" needs processor "pass" to run first: move "pass/reader" after "pass""#);
+    insta::assert_snapshot!(errors(&with("[pass/reader, pass]")), @"service::pipelines::logs/a: reads of processors::pass/reader needs processors::pass to run first: move it before processors::pass/reader");
     let warnings = |pipeline: &str| {
         Plan::new(&document(&with(pipeline)), &World::default().registry()).unwrap().warnings
     };
     assert_eq!(warnings("[pass, pass/reader]"), [""; 0]);
-    insta::assert_snapshot!(warnings("[pass/reader]").join("\n"), @r#"
+    insta::assert_snapshot!(warnings("[pass/reader]").join("\n"), @r"
     processors::pass: no pipeline uses it
-    service::pipelines::logs/a: reads of processor "pass/reader" needs a processor "pass". Without it, names are unknown unless a record file has them: add "pass" before "pass/reader"
-    "#);
+    service::pipelines::logs/a: reads of processors::pass/reader needs a processor of the type pass. Without it, names are unknown unless a record file has them: add one before processors::pass/reader
+    ");
 }
 
 /// *Scenario*: an exporter in two pipelines of a signal, of which one or both change the resource, and in one of another signal.
@@ -132,7 +132,7 @@ fn exporters_send_the_resource_of_their_pipelines() {
              exporters: [keep]}}, metrics: {{receivers: [gen], processors: [window], exporters: [keep]}}}}}}}}"
         )
     };
-    insta::assert_snapshot!(errors(&with("[pass]")), @r#"service::pipelines::logs/2: exporter "keep" is also in pipeline "logs", which changes the resource in another way: use the same resource processors in both, or another exporter such as "keep/2""#);
+    insta::assert_snapshot!(errors(&with("[pass]")), @"service::pipelines::logs/2: exporters::keep is also in service::pipelines::logs, which changes the resource in another way: use the same resource processors in both, or another exporter such as exporters::keep/2");
     let world = World::default();
     let plan = Plan::new(&document(&with("[pass, pass/2]")), &world.registry()).unwrap();
     let resource = Arc::new(vec![("host.name".to_owned(), "h".to_owned())]);
@@ -179,5 +179,5 @@ fn a_processor_that_should_be_first_has_a_warning() {
         Plan::new(&document(&yaml), &World::default().registry()).unwrap().warnings
     };
     assert_eq!(warnings("[pass/first, pass]"), [""; 0]);
-    insta::assert_snapshot!(warnings("[pass, pass/first]").join("\n"), @r#"service::pipelines::logs/a: processor "pass/first" should be the first: what the processors before it store is not limited (move it before "pass")"#);
+    insta::assert_snapshot!(warnings("[pass, pass/first]").join("\n"), @"service::pipelines::logs/a: processors::pass/first should be the first: what the processors before it store is not limited (move it before processors::pass)");
 }

@@ -31,7 +31,7 @@ use crate::runtime::graph::{Plan, PlannedReceiver};
 pub struct Changes {
     /// Number of components that run on.
     pub kept: usize,
-    /// Components that have started, such as `receiver "bpf"`.
+    /// Components that have started, such as `receivers::bpf`.
     pub started: Vec<String>,
     /// Components that stop. They may still be delivering what they have.
     pub stopped: Vec<String>,
@@ -195,19 +195,19 @@ impl Runtime {
         for (index, RunningReceiver { planned, output, task }) in former.receivers.iter().enumerate() {
             if !kept.receivers.contains(&Some(index)) && !task.has_ended() {
                 output.continues(continues);
-                changes.stopped.push(format!("receiver {:?}", planned.id));
+                changes.stopped.push(format!("receivers::{}", planned.id));
                 retired.push(task.clone());
             }
         }
         for (index, RunningPipeline { id, task, .. }) in former.pipelines.iter().enumerate() {
             if !is_kept(&kept.pipelines, index) && !task.has_ended() {
-                changes.stopped.push(format!("pipeline {id:?}"));
+                changes.stopped.push(format!("service::pipelines::{id}"));
                 retired.push(task.clone());
             }
         }
         for (index, RunningExporter { planned, task, .. }) in former.exporters.iter().enumerate() {
             if !is_kept(&kept.exporters, index) && !task.has_ended() {
-                changes.stopped.push(format!("exporter {:?}", planned.id));
+                changes.stopped.push(format!("exporters::{}", planned.id));
                 retired.push(task.clone());
             }
         }
@@ -218,7 +218,7 @@ impl Runtime {
             if kept.extensions.contains(&Some(index)) || task.has_ended() {
                 continue;
             }
-            changes.stopped.push(format!("extension {:?}", planned.id));
+            changes.stopped.push(format!("extensions::{}", planned.id));
             if replaced.contains(&planned.id.as_str()) {
                 task.retire();
             } else {

@@ -91,7 +91,7 @@ impl Creator {
         let (meter, scope) = self.meters.make();
         let (id, health) = (planned.id.clone(), self.environment.health.clone());
         let created = (planned.prepared.create)(ExtensionContext { id, meter, health });
-        let component = created.map_err(|source| RuntimeError::start(&planned.id, "extension", source))?;
+        let component = created.map_err(|source| RuntimeError::start("extensions", &planned.id, source))?;
         Ok(Created { component, scope })
     }
 
@@ -112,7 +112,7 @@ impl Creator {
             batch: planned.changes.batch,
         };
         let created = (planned.prepared.create)(context);
-        let component = created.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;
+        let component = created.map_err(|source| RuntimeError::start("exporters", &planned.id, source))?;
         Ok(Created { component, scope })
     }
 
@@ -138,7 +138,7 @@ impl Creator {
             shared: self.shared.clone(),
         };
         let created = (planned.prepared.create)(context);
-        let component = created.map_err(|source| RuntimeError::start(&planned.id, "processor", source))?;
+        let component = created.map_err(|source| RuntimeError::start("processors", &planned.id, source))?;
         Ok((Created { component, scope }, node))
     }
 
@@ -160,7 +160,7 @@ impl Creator {
         let (health, shared) = (self.environment.health.clone(), self.shared.clone());
         let context = ReceiverContext { id: planned.id.clone(), signals, meter, health, shared };
         let created = (planned.prepared.create)(context);
-        let component = created.map_err(|source| RuntimeError::start(&planned.id, "receiver", source))?;
+        let component = created.map_err(|source| RuntimeError::start("receivers", &planned.id, source))?;
         Ok(Created { component, scope })
     }
 }

@@ -153,7 +153,7 @@ impl Restart {
                         let exporter = RunningExporter { planned, sender, task };
                         return Restarted::new(StartedComponent::Exporter { created, input, node, exporter });
                     }
-                    Err(source) => RuntimeError::start(&planned.id, "exporter", source),
+                    Err(source) => RuntimeError::start("exporters", &planned.id, source),
                 };
                 drop(created);
                 let Some(planned) = previous else { return Restarted::failed(error) };
@@ -194,8 +194,8 @@ async fn start_extension(
     task: &TaskHandle,
 ) -> Result<StartedComponent, RuntimeError> {
     let started = created.component.start(task.stop.clone()).await;
-    let running = started.map_err(|source| RuntimeError::start(&planned.id, "extension", source))?;
-    let setup = TaskSetup::of_component("extension", &planned.id, created.scope, task);
+    let running = started.map_err(|source| RuntimeError::start("extensions", &planned.id, source))?;
+    let setup = TaskSetup::of_component("extensions", &planned.id, created.scope, task);
     let extension = RunningExtension { planned, provided, task: task.clone() };
     Ok(StartedComponent::Extension { running, setup, extension })
 }
@@ -216,7 +216,7 @@ async fn restart_exporter(
 ) -> Result<Created<dyn Exporter>, RuntimeError> {
     let created = creator.exporter(previous)?;
     let started = created.component.pusher().start().await;
-    started.map_err(|source| RuntimeError::start(&previous.id, "exporter", source))?;
+    started.map_err(|source| RuntimeError::start("exporters", &previous.id, source))?;
     Ok(created)
 }
 
@@ -229,8 +229,8 @@ async fn start_receiver(
     let output = RecordOutput::new(edges);
     let handle: OutputHandle = output.handle();
     let started = created.component.start(output, task.stop.clone()).await;
-    let running = started.map_err(|source| RuntimeError::start(&planned.id, "receiver", source))?;
-    let setup = TaskSetup::of_component("receiver", &planned.id, created.scope, task);
+    let running = started.map_err(|source| RuntimeError::start("receivers", &planned.id, source))?;
+    let setup = TaskSetup::of_component("receivers", &planned.id, created.scope, task);
     let receiver = RunningReceiver { planned, output: handle, task: task.clone() };
     Ok(StartedComponent::Receiver { running, setup, receiver })
 }
@@ -266,7 +266,7 @@ impl StartedComponent {
             }
             Self::Exporter { created, input, node, exporter } => {
                 runtime.spawn_exporter(&exporter.planned, created, input, node, &exporter.task, creator);
-                let what = format!("exporter {:?}", exporter.planned.id);
+                let what = format!("exporters::{}", exporter.planned.id);
                 runtime.graph.exporters.push(exporter);
                 what
             }

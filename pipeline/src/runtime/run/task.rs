@@ -23,7 +23,7 @@ pub(super) struct TaskHandle {
 
 /// What a task needs besides the component.
 pub(super) struct TaskSetup {
-    /// Describes the component: `receiver "bpf"`.
+    /// Names the component: `receivers::bpf`.
     pub(super) what: String,
     /// Counters of a stage.
     pub(super) node: Option<Arc<Node>>,
@@ -43,8 +43,8 @@ pub(super) struct EndedTask {
 // === impl TaskSetup ===
 
 impl TaskSetup {
-    pub(super) fn of_component(role: &str, id: &str, scope: MeterScope, handle: &TaskHandle) -> Self {
-        Self { what: format!("{role} {id:?}"), node: None, scope: Some(scope), handle: handle.clone() }
+    pub(super) fn of_component(section: &str, id: &str, scope: MeterScope, handle: &TaskHandle) -> Self {
+        Self { what: format!("{section}::{id}"), node: None, scope: Some(scope), handle: handle.clone() }
     }
 
     pub(super) fn with_node(mut self, node: &Arc<Node>) -> Self {

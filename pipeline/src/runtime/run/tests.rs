@@ -81,8 +81,8 @@ async fn extensions_that_go_wrong() {
         assert_eq!(environment.accounting.imbalances(), []);
     }
     for (fail, expected) in [
-        ("start", "failed to start \"who\" extension: configured to fail"),
-        ("run", "extension \"who\" failed: configured to fail"),
+        ("start", "failed to start extensions::who: configured to fail"),
+        ("run", "extensions::who failed: configured to fail"),
     ] {
         let (world, environment) = (World::default(), environment());
         let error = match Runtime::start(&plan(&world, &with_extension(fail)), &environment).await {
@@ -100,7 +100,8 @@ async fn an_extension_without_names() {
     let world = World::default();
     let yaml = with_extension("").replace("pass: ,", "pass: {source: who},");
     let error = Runtime::dry_run(&plan(&world, &yaml), &Arc::default()).unwrap_err();
-    let expected = "failed to start \"pass\" processor: extension \"who\" does not resolve names: remove it from `sources`";
+    let expected =
+        "failed to start processors::pass: extensions::who does not resolve names: remove it from `sources`";
     assert_eq!(with_causes(&error), expected);
 }
 
@@ -118,7 +119,7 @@ async fn extensions_authenticate_exporters() {
     assert_eq!(world.logged().iter().filter(|line| *line == "keep has x-key").count(), 2);
     let error = Runtime::dry_run(&plan(&world, &with("who")), &Arc::default()).unwrap_err();
     let error = with_causes(&error);
-    let expected = "failed to start \"keep\" exporter: requested authenticator is not a client authenticator: extension \"who\"";
+    let expected = "failed to start exporters::keep: requested authenticator is not a client authenticator: extensions::who";
     assert!(error.starts_with(expected), "{error}");
 }
 
@@ -145,18 +146,18 @@ async fn ends_with_its_input() {
 #[tokio::test(start_paused = true)]
 async fn a_failure_stops_the_graph() {
     let cases = [
-        ("records: 7", "fail: start", "failed to start \"gen\" receiver: configured to fail"),
-        ("keep: ,", "keep: {fail: create},", "failed to start \"keep\" exporter: configured to fail"),
-        ("records: 7", "fail: run", "receiver \"gen\" failed: configured to fail"),
+        ("records: 7", "fail: start", "failed to start receivers::gen: configured to fail"),
+        ("keep: ,", "keep: {fail: create},", "failed to start exporters::keep: configured to fail"),
+        ("records: 7", "fail: run", "receivers::gen failed: configured to fail"),
         (
             "pass: ,",
             "pass: {fail: run},",
-            "processor \"pass\" of pipeline \"metrics\" failed: configured to fail",
+            "processors::pass of service::pipelines::metrics failed: configured to fail",
         ),
         (
             "pass: ,",
             "pass: {fail: panic},",
-            "processor \"pass\" of pipeline \"metrics\" failed: it panicked (configured to panic): this is a bug in Longwave",
+            "processors::pass of service::pipelines::metrics failed: it panicked (configured to panic): this is a bug in Longwave",
         ),
     ];
     for (from, to, expected) in cases {
@@ -192,7 +193,7 @@ async fn a_fatal_delivery_unblocks_stages_that_wait_for_room() {
     world.results.lock().unwrap().extend([unavailable(), Err(PushError::fatal("closed"))]);
     let mut runtime = Runtime::start(&plan(&world, BLOCKING), &environment).await.unwrap();
     let error = tokio::time::timeout(Duration::from_secs(60), runtime.join()).await.unwrap().unwrap_err();
-    assert_eq!(with_causes(&error), "exporter \"keep\" failed: closed");
+    assert_eq!(with_causes(&error), "exporters::keep failed: closed");
     assert_eq!(environment.accounting.imbalances(), []);
     let nodes = environment.accounting.nodes();
     assert_eq!(nodes.iter().map(|node| node.held() + node.queue_size()).sum::<u64>(), 0);
@@ -237,7 +238,7 @@ receivers: {gen: , gen/bad: {fail: start}}
 exporters: {keep: }
 service: {pipelines: {logs: {receivers: [gen, gen/bad], exporters: [keep]}}}";
     let error = Runtime::start(&plan(&world, yaml), &environment).await.err().unwrap();
-    assert_eq!(with_causes(&error), "failed to start \"gen/bad\" receiver: configured to fail");
+    assert_eq!(with_causes(&error), "failed to start receivers::gen/bad: configured to fail");
     let logged = world.logged();
     assert!(
         logged.contains(&"end gen".to_owned()) && logged.contains(&"shutdown keep".to_owned()),
@@ -257,7 +258,7 @@ receivers: {gen: }
 exporters: {keep: }
 service: {pipelines: {logs: {receivers: [gen], exporters: [keep]}}}";
     let error = Runtime::start(&plan(&world, yaml), &environment).await.unwrap().join().await.unwrap_err();
-    assert_eq!(with_causes(&error), "exporter \"keep\" failed: stdout was closed");
+    assert_eq!(with_causes(&error), "exporters::keep failed: stdout was closed");
 }
 
 fn reasons(health: &Health) -> Vec<String> {
@@ -277,7 +278,7 @@ async fn health_follows_the_graph() {
     let mut runtime = Runtime::start(&plan(&world, &yaml), &environment).await.unwrap();
     assert_eq!(reasons(&environment.health), [""; 0]);
     tokio::time::advance(Duration::from_secs(16)).await;
-    let stalled = ["receiver \"gen\": stalled: no pass has ended for 16s (interval 5s)"];
+    let stalled = ["receivers::gen: stalled: no pass has ended for 16s (interval 5s)"];
     assert_eq!(reasons(&environment.health), stalled);
     runtime.stop();
     assert_eq!(reasons(&environment.health), ["the pipelines are stopping"]);
@@ -292,7 +293,7 @@ async fn a_failed_graph_is_unhealthy() {
     let plan = plan(&world, &TWO_PIPELINES.replace("pass: ,", "pass: {fail: run},"));
     let mut runtime = Runtime::start(&plan, &environment).await.unwrap();
     runtime.join().await.unwrap_err();
-    let failed = ["processor \"pass\" of pipeline \"metrics\" failed: configured to fail"];
+    let failed = ["processors::pass of service::pipelines::metrics failed: configured to fail"];
     assert_eq!(reasons(&environment.health), failed);
 }
 
@@ -324,7 +325,7 @@ async fn a_processor_that_does_not_return_is_a_stall() {
     // The receiver has an interval, so that the limit is the minimum.
     let yaml = yaml.replace("batches: 500", "batches: 500, fail: silent, every: 100ms");
     let is_processor =
-        |reason: &String| reason.starts_with("processor \"pass\" of pipeline \"logs\": stalled: busy");
+        |reason: &String| reason.starts_with("processors::pass of service::pipelines::logs: stalled: busy");
     let plan = plan(&world, &yaml);
     let await_processor = |stalled: bool| {
         for _ in 0..3_000 {

@@ -29,6 +29,6 @@ fn sources_are_extensions() {
     let error = ServiceProcessor::new(&config, &bench.context).err().unwrap();
     assert_eq!(
         error.to_string(),
-        "processors::service: sources: extension \"health_check\" does not resolve names: remove it from `sources`"
+        "processors::service: sources: extensions::health_check does not resolve names: remove it from `sources`"
     );
 }

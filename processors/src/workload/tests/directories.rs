@@ -245,6 +245,6 @@ fn a_source_that_does_not_resolve_names() {
     let context = context("workload", "logs", false).0;
     let error =
         WorkloadProcessor::with(&config, &context, None, "/nonexistent".as_ref(), None).err().unwrap();
-    let expected = "processors::workload: sources: extension \"health_check\" does not resolve names: remove it from `sources`";
+    let expected = "processors::workload: sources: extensions::health_check does not resolve names: remove it from `sources`";
     assert_eq!(error.to_string(), expected);
 }

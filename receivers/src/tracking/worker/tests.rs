@@ -175,13 +175,13 @@ fn faults_and_failed_passes_are_unhealthy() {
     let mut worker =
         Worker::new(script, tracker, timeline, SystemClock, stats(), progress, HolderWalks::new(0, 0));
     worker.pass(UnixNanos(1), false).unwrap();
-    let reasons = vec!["receiver \"bpf\": the program `state` is detached".to_owned()];
+    let reasons = vec!["receivers::bpf: the program `state` is detached".to_owned()];
     assert_eq!(health.status(), HealthStatus::Unhealthy { reasons });
     assert_eq!(worker.fault, Some(detached));
 
     (worker.source.fault, worker.source.failure) = (None, Some(io::Error::other("interrupted")));
     worker.pass(UnixNanos(2), false).unwrap();
-    let reasons = vec!["receiver \"bpf\": the last pass failed: interrupted".to_owned()];
+    let reasons = vec!["receivers::bpf: the last pass failed: interrupted".to_owned()];
     assert_eq!(health.status(), HealthStatus::Unhealthy { reasons });
     assert_eq!(worker.fault, None);
 

@@ -67,11 +67,11 @@ impl<'a> Starting<'a> {
                 continue;
             }
             let started = created.component.start(task.stop.clone()).await;
-            let running = started.map_err(|source| RuntimeError::start(&planned.id, "extension", source))?;
+            let running = started.map_err(|source| RuntimeError::start("extensions", &planned.id, source))?;
             let planned = planned.clone();
             next.started.extensions.push(task.clone());
-            next.changes.started.push(format!("extension {:?}", planned.id));
-            let setup = TaskSetup::of_component("extension", &planned.id, created.scope, &task);
+            next.changes.started.push(format!("extensions::{}", planned.id));
+            let setup = TaskSetup::of_component("extensions", &planned.id, created.scope, &task);
             runtime.spawn_extension(setup, running);
             next.graph.extensions.push(RunningExtension { planned, provided, task });
         }
@@ -121,9 +121,9 @@ impl<'a> Starting<'a> {
                 continue;
             }
             let started = created.component.pusher().start().await;
-            started.map_err(|source| RuntimeError::start(&planned.id, "exporter", source))?;
+            started.map_err(|source| RuntimeError::start("exporters", &planned.id, source))?;
             next.started.stages.push(task.clone());
-            next.changes.started.push(format!("exporter {:?}", planned.id));
+            next.changes.started.push(format!("exporters::{}", planned.id));
             runtime.spawn_exporter(&planned, created, input, node, &task, self.creator);
             next.graph.exporters.push(RunningExporter { planned, sender: sender.downgrade(), task });
         }
@@ -188,11 +188,11 @@ impl<'a> Starting<'a> {
             let output = RecordOutput::new(edges);
             let handle = output.handle();
             let started = created.component.start(output, task.stop.clone()).await;
-            let running = started.map_err(|source| RuntimeError::start(&planned.id, "receiver", source))?;
+            let running = started.map_err(|source| RuntimeError::start("receivers", &planned.id, source))?;
             let planned = planned.clone();
             next.started.receivers.push(task.clone());
-            next.changes.started.push(format!("receiver {:?}", planned.id));
-            runtime.spawn(TaskSetup::of_component("receiver", &planned.id, created.scope, &task), running);
+            next.changes.started.push(format!("receivers::{}", planned.id));
+            runtime.spawn(TaskSetup::of_component("receivers", &planned.id, created.scope, &task), running);
             next.graph.receivers.push(RunningReceiver { planned, output: handle, task });
         }
         Ok(())
@@ -226,7 +226,7 @@ impl<'a> Starting<'a> {
             let node = accounting.node(NodeKind::Passage, "", &pipeline.id, pipeline.signal, false);
             let (sender, input) = channel(RECEIVER_QUEUE, &node);
             let setup = TaskSetup {
-                what: format!("pipeline {:?}", pipeline.id),
+                what: format!("service::pipelines::{}", pipeline.id),
                 node: Some(node),
                 scope: None,
                 handle: task.clone(),
@@ -244,7 +244,7 @@ impl<'a> Starting<'a> {
                 let room = if position == 0 { RECEIVER_QUEUE } else { STAGE_QUEUE };
                 let (to_stage, input) = channel(room, &node);
                 let Some(targets) = output.take() else { unreachable!("each stage leaves an output") };
-                let what = format!("processor {id:?} of pipeline {:?}", pipeline.id);
+                let what = format!("processors::{id} of service::pipelines::{}", pipeline.id);
                 let progress = runtime.health.stage(&what);
                 let setup = TaskSetup {
                     what,
@@ -266,8 +266,10 @@ impl<'a> Starting<'a> {
             sender
         };
         next.started.stages.push(task.clone());
-        let names =
-            pipeline.processors.iter().map(|it| format!("processor {:?} of {:?}", it.id, pipeline.id));
+        let names = pipeline
+            .processors
+            .iter()
+            .map(|it| format!("processors::{} of service::pipelines::{}", it.id, pipeline.id));
         next.changes.started.extend(names);
         next.graph.pipelines.push(RunningPipeline {
             id: pipeline.id.clone(),
@@ -300,7 +302,7 @@ impl Runtime {
             SendingQueue::start(&planned.id, pusher, delivery, is_ordered, Arc::clone(&node), &task.stop)
                 .with_phase(ExportPhase::of(&creator.environment.resource))
                 .with_storage(component.storage());
-        let setup = TaskSetup::of_component("exporter", &planned.id, scope, task).with_node(&node);
+        let setup = TaskSetup::of_component("exporters", &planned.id, scope, task).with_node(&node);
         let progress = self.health.stage(&setup.what);
         self.spawn(setup, stage::run_exporter(component, input, queue, node, progress));
     }

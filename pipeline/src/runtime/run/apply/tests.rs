@@ -143,15 +143,16 @@ async fn what_has_not_changed_runs_on() {
     let changes = bench.apply(&yaml).await;
     assert_eq!(
         (changes.started, changes.stopped),
-        (vec!["exporter \"keep/second\"".to_owned()], vec!["exporter \"keep/second\"".to_owned()])
+        (vec!["exporters::keep/second".to_owned()], vec!["exporters::keep/second".to_owned()])
     );
     bench.world.fed.send_modify(|fed| *fed += 40);
     let yaml = yaml.replace("pass/2: }", "pass/2: {every: 7s}}");
     let changes = bench.apply(&yaml).await;
-    let processors = ["processor \"pass\" of \"logs\"", "processor \"pass/2\" of \"logs\""];
+    let processors =
+        ["processors::pass of service::pipelines::logs", "processors::pass/2 of service::pipelines::logs"];
     assert_eq!(
         (changes.started, changes.stopped),
-        (processors.map(str::to_owned).to_vec(), vec!["pipeline \"logs\"".to_owned()])
+        (processors.map(str::to_owned).to_vec(), vec!["service::pipelines::logs".to_owned()])
     );
     bench.feed(10, &["keep", "keep/second"]).await;
     assert_eq!(
@@ -224,17 +225,17 @@ async fn a_failing_part_changes_nothing() {
     for (yaml, expected) in [
         (
             more("exporters", "keep/bad: {fail: create}", "keep/bad"),
-            "failed to start \"keep/bad\" exporter: configured to fail",
+            "failed to start exporters::keep/bad: configured to fail",
         ),
         (
             more("exporters", "keep/bad: {fail: 'cookies, start'}", "keep/bad"),
-            "failed to start \"keep/bad\" exporter: configured to fail",
+            "failed to start exporters::keep/bad: configured to fail",
         ),
         (
             more("processors", "pass/bad: {fail: create}", "pass/bad"),
-            "failed to start \"pass/bad\" processor: configured to fail",
+            "failed to start processors::pass/bad: configured to fail",
         ),
-        (extension, "failed to start \"who/bad\" extension: configured to fail"),
+        (extension, "failed to start extensions::who/bad: configured to fail"),
     ] {
         assert_eq!(bench.refuse(&yaml).await, expected);
         bench.feed(5, &["keep", "keep/second"]).await;
@@ -244,7 +245,7 @@ async fn a_failing_part_changes_nothing() {
         .replace("exporters: {", "exporters: {keep/new: {fail: cookies}, ")
         .replace("exporters: [keep/second]", "exporters: [keep/new]")
         .replace("pass/2: }", "pass/2: {every: 7s}}");
-    assert_eq!(bench.refuse(&yaml).await, "failed to start \"gen/bad\" receiver: configured to fail");
+    assert_eq!(bench.refuse(&yaml).await, "failed to start receivers::gen/bad: configured to fail");
     for new in ["gen/good", "keep/new"] {
         assert_eq!(bench.count(&format!("start {new}")), 1);
     }
@@ -262,15 +263,18 @@ async fn pipelines_and_exporters_come_and_go() {
     let mut bench = Bench::start(BASE).await;
     bench.feed(10, &["keep", "keep/second"]).await;
     let without = BASE.replace(PLAIN, "");
-    assert_eq!(bench.apply(&without).await.stopped, ["pipeline \"logs/plain\"", "exporter \"keep/second\""]);
+    assert_eq!(
+        bench.apply(&without).await.stopped,
+        ["service::pipelines::logs/plain", "exporters::keep/second"]
+    );
     bench.feed(10, &["keep"]).await;
-    assert_eq!(bench.apply(BASE).await.started, ["exporter \"keep/second\""]);
+    assert_eq!(bench.apply(BASE).await.started, ["exporters::keep/second"]);
     bench.feed(10, &["keep", "keep/second"]).await;
     let both = with("exporters: [keep]", "exporters: [keep, keep/third]")
         .replace("exporters: {", "exporters: {keep/third: {fail: cookies}, ");
-    assert_eq!(bench.apply(&both).await.started, ["exporter \"keep/third\""]);
+    assert_eq!(bench.apply(&both).await.started, ["exporters::keep/third"]);
     bench.feed(10, &["keep", "keep/second", "keep/third"]).await;
-    assert_eq!(bench.apply(BASE).await.stopped, ["exporter \"keep/third\""]);
+    assert_eq!(bench.apply(BASE).await.stopped, ["exporters::keep/third"]);
     bench.feed(10, &["keep", "keep/second"]).await;
     assert_eq!((bench.count("start gen"), bench.count("start keep"), bench.count("create pass")), (1, 1, 1));
     let second: Vec<u64> = (0..10).chain(20..50).collect();
@@ -287,8 +291,8 @@ async fn what_uses_a_changed_part_restarts() {
     let mut bench = Bench::start(&yaml).await;
     bench.feed(10, &["keep", "keep/second"]).await;
     let changes = bench.apply(&yaml.replace("key: }", "key: {every: 7s}}")).await;
-    assert_eq!(changes.started, ["extension \"key\"", "exporter \"keep\""]);
-    assert_eq!(changes.stopped, ["exporter \"keep\"", "extension \"key\""]);
+    assert_eq!(changes.started, ["extensions::key", "exporters::keep"]);
+    assert_eq!(changes.stopped, ["exporters::keep", "extensions::key"]);
     bench.feed(10, &["keep", "keep/second"]).await;
     bench.finish(&[("keep", 0..20), ("keep/second", 0..20)]).await;
 }
@@ -338,8 +342,8 @@ async fn the_former_component_starts_again() {
         assert_eq!(
             failed,
             [
-                "failed to start \"gen\" receiver: configured to fail",
-                "failed to start \"keep\" exporter: configured to fail"
+                "failed to start exporters::keep: configured to fail",
+                "failed to start receivers::gen: configured to fail"
             ]
         );
         bench.feed(10, &["keep", "keep/second"]).await;
@@ -395,7 +399,7 @@ async fn another_resource_replaces_the_exporters() {
     let mut bench = Bench::start(BASE).await;
     bench.feed(10, &["keep", "keep/second"]).await;
     bench.environment.resource = Arc::new(vec![("service.name".to_owned(), "other".to_owned())]);
-    let exporters = ["exporter \"keep\"", "exporter \"keep/second\""];
+    let exporters = ["exporters::keep", "exporters::keep/second"];
     let Changes { kept, started, stopped, .. } = bench.apply(BASE).await;
     assert_eq!(kept, 3);
     assert!(started == exporters && stopped == exporters, "{started:?} {stopped:?}");
