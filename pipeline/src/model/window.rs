@@ -89,7 +89,7 @@ impl Measures {
     #[inline]
     pub fn add_deltas(&mut self, record: &ConnectionRecord) {
         self.totals.add(&record.delta);
-        self.limits.add(&record.limits.delta());
+        record.limits.add_delta_to(&mut self.limits);
         self.connected.add(record.elapsed);
     }
 

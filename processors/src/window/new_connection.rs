@@ -42,7 +42,7 @@ impl NewConnection {
     /// Adds one record, which is not the connection's last one.
     pub fn add(&mut self, record: &ConnectionRecord, events: &RecordEvents) {
         self.totals.add(&record.delta);
-        self.limits.add(&record.limits.delta());
+        record.limits.add_delta_to(&mut self.limits);
         self.connected.add(record.elapsed);
         self.min_rtt = self.min_rtt.min(record.round_trip.minimum.map_or(u64::MAX, |nanos| nanos.get()));
         self.rtt = self.rtt.or(events.rtt);

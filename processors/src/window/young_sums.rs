@@ -21,7 +21,7 @@ pub(super) struct YoungSums {
 impl YoungSums {
     pub fn add(&mut self, record: &ConnectionRecord, events: &RecordEvents) {
         self.totals.add(&record.delta);
-        self.limits.add(&record.limits.delta());
+        record.limits.add_delta_to(&mut self.limits);
         self.connected.add(record.elapsed);
         self.opened += u64::from(events.opened);
         if let Some(connect) = events.connect {

@@ -55,6 +55,16 @@ impl ConnectionLimits {
         }
     }
 
+    /// Adds [`LimitDetails::delta`] to `sums`.
+    #[inline]
+    pub fn add_delta_to(&self, sums: &mut Limits) {
+        match &self.details {
+            Some(details) => sums.add(&details.delta),
+            None if self.known_fields == 0 => {}
+            None => sums.add(&Limits::zeros(self.known_fields)),
+        }
+    }
+
     /// Returns [`LimitDetails::delta`].
     #[inline]
     pub fn delta(&self) -> Limits {

@@ -83,11 +83,10 @@ impl OptionalCount {
     /// Adds `other`. The sum is absent only if both are. Saturates.
     #[inline]
     pub fn add(&mut self, other: Self) {
-        *self = match (self.get(), other.get()) {
-            (Some(one), Some(other)) => Self::new(one.saturating_add(other)),
-            (Some(_), None) => *self,
-            (None, _) => other,
-        };
+        let (one, other) = (self.to_bits(), other.to_bits());
+        // Each count is stored plus 1. The sum of two counts would be stored plus 2. This has no branches.
+        let both = u64::from(one != 0 && other != 0);
+        *self = Self::from_bits((one - both).saturating_add(other));
     }
 
     /// Returns the number that a record file has: the count plus 1, or 0 if it is absent.

@@ -35,7 +35,7 @@ pub struct Names {
 /// One observation of one connection.
 ///
 /// The fields are ordered by use, because a CPU fetches cache lines of 64 bytes in pairs. The first line contains what every stage reads
-/// and what processors write, the second contains what windows sum. So a stage that reads a batch from cold memory waits once per record.
+/// and what processors write, the second and the third contain what windows sum.
 #[derive(Clone, Debug, PartialEq)]
 #[repr(C, align(128))]
 pub struct ConnectionRecord {
@@ -71,26 +71,25 @@ pub struct ConnectionRecord {
 
     /// Round-trip times.
     pub round_trip: RoundTrip,
+    /// What limited the connection.
+    pub limits: ConnectionLimits,
+    /// Time since the last record of the connection that was delivered, in microseconds: the time of the deltas. In the first record it is
+    /// the time since the open; 0 for a seeded connection and for a failed connect.
+    pub elapsed: OptionalCount,
     /// Time of the open: the SYN was sent, or the child socket was created. The same in all records. Valid if `start_known`.
     pub opened: UnixNanos,
     /// Owner of the reporting socket.
     pub owner: Owner,
-
-    /// Counts since the open.
-    pub totals: Totals,
     /// Time from `opened` to ESTABLISHED in nanoseconds. `None` if either was not observed.
     pub connect_duration: Option<NonZeroU64>,
     /// Time from the open to the observation in nanoseconds, measured by a clock that is never set. It differs from `observed` − `opened` if
     /// the wall clock was set in between. Valid if `start_known`.
     pub age: u64,
 
+    /// Counts since the open.
+    pub totals: Totals,
     /// Values at the time of the observation.
     pub gauges: Gauges,
-    /// What limited the connection.
-    pub limits: ConnectionLimits,
-    /// Time since the last record of the connection that was delivered, in microseconds: the time of the deltas. In the first record it is
-    /// the time since the open; 0 for a seeded connection and for a failed connect.
-    pub elapsed: OptionalCount,
     /// Address and port of the reporting socket.
     pub local: Endpoint,
     /// Address and port of the peer.
