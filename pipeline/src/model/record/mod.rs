@@ -80,20 +80,20 @@ pub struct ConnectionRecord {
     pub opened: UnixNanos,
     /// Owner of the reporting socket.
     pub owner: Owner,
+    /// Address and port of the reporting socket.
+    pub local: Endpoint,
+    /// Address and port of the peer.
+    pub peer: Endpoint,
+
+    /// Counts since the open.
+    pub totals: Totals,
     /// Time from `opened` to ESTABLISHED in nanoseconds. `None` if either was not observed.
     pub connect_duration: Option<NonZeroU64>,
     /// Time from the open to the observation in nanoseconds, measured by a clock that is never set. It differs from `observed` − `opened` if
     /// the wall clock was set in between. Valid if `start_known`.
     pub age: u64,
-
-    /// Counts since the open.
-    pub totals: Totals,
     /// Values at the time of the observation.
     pub gauges: Gauges,
-    /// Address and port of the reporting socket.
-    pub local: Endpoint,
-    /// Address and port of the peer.
-    pub peer: Endpoint,
     /// How the connection stopped. `None` while it is open.
     pub end: Option<End>,
     /// `sk_err` at the close; 0 without an error.
