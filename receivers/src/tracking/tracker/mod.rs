@@ -98,6 +98,9 @@ pub struct Tracker<S> {
     tick_ns: u64,
 }
 
+/// Number of idle connections whose identities are read at a time.
+const STRIDE: usize = 32;
+
 /// Shortest time between two calls of [`Tracker::rotate_gone`]. Late events of a gone connection are recognized for at least this time.
 pub const GONE_ROTATION: Duration = Duration::from_secs(1);
 
@@ -216,7 +219,8 @@ impl<S: Sink> Tracker<S> {
             let gone = known.unwrap_or_else(|| self.detached(event, timeline));
             self.finish(cookie, gone, &observation);
         } else if is_tracked || self.track(event, timeline) {
-            self.advance(cookie, &observation);
+            let identity = self.connections.identity_of(cookie);
+            self.advance(cookie, identity, &observation);
         }
     }
 
@@ -252,15 +256,22 @@ impl<S: Sink> Tracker<S> {
         self.tick_ns = timeline.due(self.tick);
         let pass = self.pass;
         let idle = self.connections.by_cookie.iter().filter(|(_, connection)| connection.last_pass != pass);
-        let idle: Vec<(u64, u16)> =
-            idle.map(|(cookie, connection)| (*cookie, connection.last_pass)).collect();
+        let idle: Vec<(u64, u32, u16)> =
+            idle.map(|(cookie, connection)| (*cookie, connection.identity, connection.last_pass)).collect();
         let since_incomplete = pass.wrapping_sub(self.incomplete_pass);
         let observation = Observation::without_counters(Event::Update, mono_now, self.tick, timeline);
-        for (cookie, last_pass) in idle {
-            if pass.wrapping_sub(last_pass).min(since_incomplete) >= self.rules.vanish_after {
-                self.vanish(cookie, &observation);
-            } else {
-                self.advance(cookie, &observation);
+        for stride in idle.chunks(STRIDE) {
+            // The CPU overlaps the cache misses of this short loop.
+            let mut identities = [Identity::default(); STRIDE];
+            for (identity, (_, index, _)) in identities.iter_mut().zip(stride) {
+                *identity = self.connections.identities.get(*index);
+            }
+            for ((cookie, _, last_pass), identity) in stride.iter().zip(identities) {
+                if pass.wrapping_sub(*last_pass).min(since_incomplete) >= self.rules.vanish_after {
+                    self.vanish(*cookie, &observation);
+                } else {
+                    self.advance(*cookie, identity, &observation);
+                }
             }
         }
         self.flush();
@@ -307,13 +318,12 @@ impl<S: Sink> Tracker<S> {
         Some(gone)
     }
 
-    /// Advances a tracked connection and sends its record. What needs no record is pending until the next one.
-    fn advance(&mut self, cookie: u64, observation: &Observation<'_>) {
+    /// Advances a tracked connection, which has this identity, and sends its record. What needs no record is pending until the next one.
+    fn advance(&mut self, cookie: u64, mut identity: Identity, observation: &Observation<'_>) {
         let Some(connection) = self.connections.by_cookie.get_mut(&cookie) else { return };
         let is_idle = observation.counters.is_none();
         let is_sample = observation.event == Event::Update && !is_idle;
         let is_repeated = is_sample && mem::replace(&mut connection.last_pass, self.pass) == self.pass;
-        let mut identity = self.connections.identities.get(connection.identity);
         if is_idle && connection.start_known() && connection.generation >= self.tick_ns {
             // It began in the next window.
             return;

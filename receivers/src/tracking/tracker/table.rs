@@ -54,6 +54,12 @@ impl Connections {
         Some(Detached { connection, identity, origin, pending: self.pending.remove(&cookie), rare })
     }
 
+    /// Returns the identity of a tracked connection.
+    pub fn identity_of(&self, cookie: u64) -> Identity {
+        let connection = self.by_cookie.get(&cookie);
+        connection.map_or_else(Identity::default, |connection| self.identities.get(connection.identity))
+    }
+
     /// Returns the origin of a tracked connection.
     pub fn origin_of(&self, connection: &Connection) -> Origin {
         self.origins.get(self.identities.get(connection.identity).origin)
