@@ -3,7 +3,8 @@
 //!
 //! The batches of a pass are created before it, so each is read from cold memory; `as they come` creates each just before it is processed.
 //! `directory` is an extension with the names of 10,000 addresses and of this host's cgroups. The names of open connections are cached,
-//! those of new connections are not. With `changes`, the names change before every batch, so that every connection is resolved again.
+//! those of new connections are not. With `changes`, the directory has other names before every batch, so that every connection without a name
+//! is resolved again. With `renames`, a workload was renamed, so that every connection is.
 //!
 //! The benches with `max_series` have connections between 3,000 pods, three levels and a limit of 1,000 series, so that most series are folded.
 //! First the bench prints the memory that they take, with and without the limit.
@@ -125,6 +126,8 @@ struct KnownNames {
     own: Handle<Workload>,
     /// Whether the version changes at every query.
     changes: AtomicBool,
+    /// Whether the number of renames is the version; otherwise it is 0.
+    renames: AtomicBool,
     version: AtomicU64,
 }
 
@@ -144,6 +147,7 @@ impl KnownNames {
                 .collect(),
             own: named("own".to_owned()),
             changes: AtomicBool::new(false),
+            renames: AtomicBool::new(false),
             version: AtomicU64::new(1),
         }
     }
@@ -152,6 +156,10 @@ impl KnownNames {
 impl Directory for KnownNames {
     fn version(&self) -> u64 {
         self.version.fetch_add(self.changes.load(Ordering::Relaxed).into(), Ordering::Relaxed)
+    }
+
+    fn renames(&self) -> u64 {
+        if self.renames.load(Ordering::Relaxed) { self.version.load(Ordering::Relaxed) } else { 0 }
     }
 
     fn workload_of_cgroup(&self, _: &CgroupName<'_>, _: UnixNanos) -> Answer<Handle<Workload>> {
@@ -346,12 +354,13 @@ fn bench(criterion: &mut Criterion<CpuTime>) {
             );
         });
     }
-    for (name, peers_known, has_changes, is_new) in [
-        ("open connections", true, false, false),
-        ("new connections", true, false, true),
-        ("new connections, peers unknown", false, false, true),
-        ("open connections, changes", true, true, false),
-        ("open connections, changes, peers unknown", false, true, false),
+    for (name, peers_known, changes, renames, is_new) in [
+        ("open connections", true, false, false, false),
+        ("new connections", true, false, false, true),
+        ("new connections, peers unknown", false, false, false, true),
+        ("open connections, changes", true, true, false, false),
+        ("open connections, changes, peers unknown", false, true, false, false),
+        ("open connections, renames", true, true, true, false),
     ] {
         let cgroup = some_cgroup();
         let directory = Arc::new(KnownNames::new());
@@ -360,7 +369,8 @@ fn bench(criterion: &mut Criterion<CpuTime>) {
         };
         let mut warm = fresh();
         run(&mut warm, pass_of_others(1, peers_known, cgroup).collect());
-        directory.changes.store(has_changes, Ordering::Relaxed);
+        directory.changes.store(changes, Ordering::Relaxed);
+        directory.renames.store(renames, Ordering::Relaxed);
         group.bench_function(format!("directory: {name}"), |bencher| {
             let batches = || pass_of_others(2, peers_known, cgroup).collect();
             if is_new {

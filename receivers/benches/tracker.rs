@@ -59,8 +59,8 @@ fn main() {
             let tick = UnixNanos((round + 1) * SECOND);
             let start = cpu_time();
             tracker.begin_pass(tick, false);
-            for event in events.iter().filter(|_| is_busy) {
-                tracker.observe(event, tick, &timeline);
+            if is_busy {
+                tracker.observe_samples(&events, tick, &timeline);
             }
             tracker.idle(true, round, &timeline);
             tracker.end_pass(tick, false);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use longwave_config::GoDuration;
+use longwave_ebpf_abi::kind;
 use longwave_pipeline::component::ReceiverProgress;
 use longwave_pipeline::model::UnixNanos;
 
@@ -16,7 +17,7 @@ use super::sink::Sink;
 use super::source::{Source, Transition};
 use super::telemetry::Stats;
 use super::timeline::{Clock, Timeline};
-use super::tracker::{GONE_ROTATION, Tracker};
+use super::tracker::{GONE_ROTATION, STRIDE, Tracker};
 
 /// Transitions wake the thread only if there are many. The others are drained after this time.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
@@ -112,7 +113,23 @@ impl<K: Source, S: Sink, C: Clock> Worker<K, S, C> {
         let (tracker, timeline) = (&mut self.tracker, &self.timeline);
         tracker.begin_pass(tick, last);
         let start = Instant::now();
-        let result = self.source.pass(&mut |transition| process(tracker, timeline, Some(tick), transition));
+        // Samples are processed in strides. Other transitions keep their place among them.
+        let mut samples = Vec::with_capacity(STRIDE);
+        let result = self.source.pass(&mut |transition| {
+            let sample = match transition {
+                Transition::Connection(event) if event.kind == kind::SAMPLE => Some(event),
+                _ => None,
+            };
+            samples.extend(sample);
+            if sample.is_none() || samples.len() == STRIDE {
+                tracker.observe_samples(&samples, tick, timeline);
+                samples.clear();
+            }
+            if sample.is_none() {
+                process(tracker, timeline, Some(tick), transition);
+            }
+        });
+        tracker.observe_samples(&samples, tick, timeline);
         let counts = self.source.counts();
         let complete = result.is_ok() && counts.lost_samples == self.samples_lost;
         self.samples_lost = counts.lost_samples;
