@@ -13,11 +13,7 @@ use super::counts::{self, Counts};
 use super::limits::{self, LimitCounts, Rare};
 use super::outcome::outcome;
 
-/// The totals of the last delivered record, and what idle records repeat. The key (the cookie) is in the table. What never changes is in
-/// [`super::identity`].
-///
-/// Each event is compared with key and generation. They are the first and the last field of the table's entry, so that its cache lines are
-/// fetched together.
+/// The totals of the last delivered record, and what idle records repeat. What never changes is in [`super::identity`].
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[repr(C)]
 pub struct Connection {
@@ -36,8 +32,6 @@ pub struct Connection {
     rtt_min_us: u32,
     unsent_bytes: u32,
     unread_bytes: u32,
-    /// Index into the identities.
-    pub identity: u32,
     /// Low 32 bits of the times in which the connection was limited. What is above is in [`Rare`].
     jiffies: [u32; 3],
     rcv_rtt_us: u32,

@@ -30,7 +30,7 @@ pub struct Origin {
 }
 
 /// Values by index. Freed indices are reused.
-// Not the crate `slab`: its tag would make each identity 8 bytes larger.
+// Not the crate `slab`: its tag would make each connection 8 bytes larger.
 #[derive(Debug)]
 pub struct Slots<T> {
     values: Vec<T>,
@@ -78,7 +78,7 @@ impl<T: Copy + Default> Slots<T> {
     pub fn insert(&mut self, value: T) -> u32 {
         match self.free.pop() {
             Some(index) => {
-                self.set(index, value);
+                self.values[index as usize] = value;
                 index
             }
             None => {
@@ -88,21 +88,29 @@ impl<T: Copy + Default> Slots<T> {
         }
     }
 
-    /// Returns the value at an index that is in use.
-    pub fn get(&self, index: u32) -> T {
-        self.values.get(index as usize).copied().unwrap_or_default()
+    /// Returns the value at an index, the default if the index is free.
+    #[inline]
+    pub fn get(&self, index: u32) -> Option<&T> {
+        self.values.get(index as usize)
     }
 
-    /// Replaces the value at an index that is in use.
-    pub fn set(&mut self, index: u32, value: T) {
-        if let Some(slot) = self.values.get_mut(index as usize) {
-            *slot = value;
-        }
+    /// Returns the value at an index, the default if the index is free.
+    #[inline]
+    pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.values.get_mut(index as usize)
     }
 
-    /// Frees an index.
+    /// Returns the number of indices, in use or free.
+    pub fn capacity(&self) -> u32 {
+        self.values.len() as u32
+    }
+
+    /// Frees an index that is in use.
     pub fn remove(&mut self, index: u32) {
-        self.free.push(index);
+        if let Some(value) = self.get_mut(index) {
+            *value = T::default();
+            self.free.push(index);
+        }
         if self.free.len() == self.values.len() {
             // Frees the memory that a burst needed.
             *self = Self::default();
@@ -122,23 +130,23 @@ impl Origins {
     pub fn acquire(&mut self, origin: Origin) -> u32 {
         let slots = &mut self.slots;
         let index = *self.index.entry(origin).or_insert_with(|| slots.insert((origin, 0)));
-        let (origin, users) = slots.get(index);
-        slots.set(index, (origin, users + 1));
+        if let Some((_, users)) = slots.get_mut(index) {
+            *users += 1;
+        }
         index
     }
 
     /// Returns the origin at an index that is in use.
     pub fn get(&self, index: u32) -> Origin {
-        self.slots.get(index).0
+        self.slots.get(index).map(|(origin, _)| *origin).unwrap_or_default()
     }
 
     /// Decrements the number of users. Frees the index if none is left.
     pub fn release(&mut self, index: u32) {
-        let (origin, users) = self.slots.get(index);
-        if users > 1 {
-            self.slots.set(index, (origin, users - 1));
-        } else {
-            self.index.remove(&origin);
+        let Some((origin, users)) = self.slots.get_mut(index) else { return };
+        *users -= 1;
+        if *users == 0 {
+            self.index.remove(origin);
             self.slots.remove(index);
         }
     }

@@ -42,7 +42,7 @@ use limits::Rare;
 pub use outbox::BATCH;
 use outbox::{Outbox, Undo};
 use record::record;
-use table::{Connections, Detached, rare_of, store_rare};
+use table::{Connections, Detached, Entry, rare_of, store_rare};
 
 /// Settings of the tracker, fixed at its start.
 #[derive(Clone, Debug)]
@@ -142,7 +142,7 @@ impl<S: Sink> Tracker<S> {
 
     /// Returns how many connections are tracked.
     pub fn tracked(&self) -> usize {
-        self.connections.by_cookie.len()
+        self.connections.len()
     }
 
     /// Returns what was discarded so far.
@@ -184,7 +184,9 @@ impl<S: Sink> Tracker<S> {
         for stride in samples.chunks(STRIDE) {
             // The CPU overlaps the cache misses of this short loop.
             for sample in stride {
-                std::hint::black_box(self.connections.identity_of(sample.cookie));
+                let entry =
+                    self.connections.find(sample.cookie).and_then(|index| self.connections.get(index));
+                std::hint::black_box(entry.map(|entry| entry.identity.opened));
             }
             stride.iter().for_each(|sample| self.observe(sample, tick, timeline));
         }
@@ -197,7 +199,9 @@ impl<S: Sink> Tracker<S> {
             self.flush_updates();
         }
         let cookie = event.cookie;
-        let tracked = self.connections.by_cookie.get(&cookie).map(|connection| connection.generation);
+        let index = self.connections.find(cookie);
+        let tracked = index.and_then(|index| self.connections.get(index));
+        let tracked = tracked.map(|entry| entry.connection.generation);
         let is_close = event.kind == kind::CLOSE;
         // For a close, this also loads the cache line of the entry that `finish` adds.
         if (is_close || tracked != Some(event.generation)) && self.gone.contains(event) {
@@ -229,19 +233,18 @@ impl<S: Sink> Tracker<S> {
             let known = if is_tracked { self.detach(event) } else { None };
             let gone = known.unwrap_or_else(|| self.detached(event, timeline));
             self.finish(cookie, gone, &observation);
-        } else if is_tracked || self.track(event, timeline) {
-            let identity = self.connections.identity_of(cookie);
-            self.advance(cookie, identity, &observation);
+        } else if let Some(index) = index.filter(|_| is_tracked).or_else(|| self.track(event, timeline)) {
+            self.advance(index, &observation);
         }
     }
 
     /// Returns whether the owner of a connection that was opened in this range of monotonic time, in ns, is only supposed.
     pub fn has_supposed_owner(&self, opened: Range<u64>) -> bool {
         let connections = &self.connections;
-        connections.by_cookie.values().any(|connection| {
+        connections.iter().any(|Entry { connection, identity, .. }| {
             opened.contains(&connection.generation)
                 && connection.role() != Role::Client
-                && owner::is_supposed(connections.origin_of(connection).owner.source)
+                && owner::is_supposed(connections.origins.get(identity.origin).owner.source)
         })
     }
 
@@ -266,23 +269,18 @@ impl<S: Sink> Tracker<S> {
         }
         self.tick_ns = timeline.due(self.tick);
         let pass = self.pass;
-        let idle = self.connections.by_cookie.iter().filter(|(_, connection)| connection.last_pass != pass);
-        let idle: Vec<(u64, u32, u16)> =
-            idle.map(|(cookie, connection)| (*cookie, connection.identity, connection.last_pass)).collect();
         let since_incomplete = pass.wrapping_sub(self.incomplete_pass);
         let observation = Observation::without_counters(Event::Update, mono_now, self.tick, timeline);
-        for stride in idle.chunks(STRIDE) {
-            // The CPU overlaps the cache misses of this short loop.
-            let mut identities = [Identity::default(); STRIDE];
-            for (identity, (_, index, _)) in identities.iter_mut().zip(stride) {
-                *identity = self.connections.identities.get(*index);
+        for index in self.connections.indices() {
+            let Some(Entry { cookie, connection, .. }) = self.connections.get(index) else { continue };
+            let silent = pass.wrapping_sub(connection.last_pass);
+            if silent == 0 {
+                continue;
             }
-            for ((cookie, _, last_pass), identity) in stride.iter().zip(identities) {
-                if pass.wrapping_sub(*last_pass).min(since_incomplete) >= self.rules.vanish_after {
-                    self.vanish(*cookie, &observation);
-                } else {
-                    self.advance(*cookie, identity, &observation);
-                }
+            if silent.min(since_incomplete) >= self.rules.vanish_after {
+                self.vanish(*cookie, &observation);
+            } else {
+                self.advance(index, &observation);
             }
         }
         self.flush();
@@ -290,17 +288,15 @@ impl<S: Sink> Tracker<S> {
         self.connections.pending.shrink_to_fit();
     }
 
-    /// Starts to track the connection of an event. Returns false if there is no room.
-    fn track(&mut self, event: &ConnectionEvent, timeline: &Timeline) -> bool {
-        let has_room = self.tracked() < self.rules.max_connections;
-        if has_room {
-            let mut detached = self.detached(event, timeline);
-            detached.connection.last_pass = self.pass.wrapping_sub(1);
-            self.connections.insert(event.cookie, detached);
-        } else {
+    /// Starts to track the connection of an event. Returns its index; `None` if there is no room.
+    fn track(&mut self, event: &ConnectionEvent, timeline: &Timeline) -> Option<u32> {
+        if self.tracked() >= self.rules.max_connections {
             self.discards.tracker_full += 1;
+            return None;
         }
-        has_room
+        let mut detached = self.detached(event, timeline);
+        detached.connection.last_pass = self.pass.wrapping_sub(1);
+        Some(self.connections.insert(event.cookie, detached))
     }
 
     /// Returns the connection of an event that is not in the table.
@@ -329,9 +325,11 @@ impl<S: Sink> Tracker<S> {
         Some(gone)
     }
 
-    /// Advances a tracked connection, which has this identity, and sends its record. What needs no record is pending until the next one.
-    fn advance(&mut self, cookie: u64, mut identity: Identity, observation: &Observation<'_>) {
-        let Some(connection) = self.connections.by_cookie.get_mut(&cookie) else { return };
+    /// Advances a tracked connection and sends its record. What needs no record is pending until the next one.
+    fn advance(&mut self, index: u32, observation: &Observation<'_>) {
+        let Connections { entries, pending, rare: all_rare, .. } = &mut self.connections;
+        let Some(Entry { cookie, connection, identity }) = entries.get_mut(index) else { return };
+        let cookie = *cookie;
         let is_idle = observation.counters.is_none();
         let is_sample = observation.event == Event::Update && !is_idle;
         let is_repeated = is_sample && mem::replace(&mut connection.last_pass, self.pass) == self.pass;
@@ -339,26 +337,26 @@ impl<S: Sink> Tracker<S> {
             // It began in the next window.
             return;
         }
-        let pending = self.connections.pending.remove(&cookie);
-        let rare = rare_of(&self.connections.rare, cookie, connection);
+        let unsent = pending.remove(&cookie);
+        let rare = rare_of(all_rare, cookie, connection);
         name_congestion(&mut self.congestion, connection, observation);
-        let step = connection.advance(observation, pending, &rare, &self.listeners);
-        let is_quiet = pending.is_none()
+        let step = connection.advance(observation, unsent, &rare, &self.listeners);
+        let is_quiet = unsent.is_none()
             && !step.first
             && !step.has_moved()
             && observation.counters.is_none_or(|event| event.flags & flag::HEARTBEAT != 0);
         if is_repeated || (is_quiet && !self.rules.idle_records) {
             self.discards.repeated_sample += u64::from(is_repeated);
             if step.has_moved() {
-                self.connections.pending.insert(cookie, step.after);
+                pending.insert(cookie, step.after);
             }
             return;
         }
         let rare = connection.deliver(&step);
-        store_rare(&mut self.connections.rare, cookie, connection, rare);
-        let connection = *connection;
+        store_rare(all_rare, cookie, connection, rare);
+        let (connection, mut identity) = (*connection, *identity);
         if let Some(event) = observation.counters {
-            self.refresh(&mut identity, event, &connection);
+            self.refresh(index, &mut identity, event, &connection);
         }
         let origin = self.connections.origins.get(identity.origin);
         let name = self.congestion.name(connection.congestion);
@@ -397,7 +395,13 @@ impl<S: Sink> Tracker<S> {
     }
 
     /// Stores what became known after a connection's first event: its local port, or its owner.
-    fn refresh(&mut self, identity: &mut Identity, event: &ConnectionEvent, connection: &Connection) {
+    fn refresh(
+        &mut self,
+        index: u32,
+        identity: &mut Identity,
+        event: &ConnectionEvent,
+        connection: &Connection,
+    ) {
         let former = *identity;
         if event.tuple.local_port != 0 {
             identity.local_port = event.tuple.local_port;
@@ -413,8 +417,8 @@ impl<S: Sink> Tracker<S> {
             identity.origin = self.connections.origins.acquire(self.origin(event, connection));
             self.connections.origins.release(former.origin);
         }
-        if *identity != former {
-            self.connections.identities.set(connection.identity, *identity);
+        if let Some(entry) = self.connections.get_mut(index) {
+            entry.identity = *identity;
         }
     }
 

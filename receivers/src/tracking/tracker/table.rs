@@ -1,25 +1,49 @@
 //! Stores the open connections, with the data that belongs to each.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
+use std::ops::Range;
+
+use foldhash::fast::RandomState;
+use hashbrown::{HashMap, HashTable};
 
 use super::connection::{Connection, Progress};
 use super::identity::{Identity, Origin, Origins, Slots};
 use super::limits::{Rare, RareMap};
 use super::outbox::Refused;
 
-/// Open connections by cookie: a socket has one connection at a time.
+/// Open connections: a socket has one connection at a time.
+///
+/// The entries are in the order in which the connections were opened, apart from reused ones. A pass visits them in this order, and the
+/// processors store their connections in nearly the same order, so that all of them read memory sequentially.
 #[derive(Debug, Default)]
 pub struct Connections {
-    pub by_cookie: HashMap<u64, Connection, foldhash::fast::RandomState>,
-    pub identities: Slots<Identity>,
+    hasher: RandomState,
+    /// Indices of the entries by cookie.
+    by_cookie: HashTable<u32>,
+    pub entries: Slots<Entry>,
     pub origins: Origins,
-    /// What was observed of a connection since its last delivered record. The next record delivers it.
-    pub pending: HashMap<u64, Progress, foldhash::fast::RandomState>,
+    /// What was observed of a connection since its last delivered record, by cookie. The next record delivers it.
+    pub pending: HashMap<u64, Progress, RandomState>,
     /// What is stored only of some connections.
     pub rare: RareMap,
 }
 
-/// A connection that is not in [`Connections`], with the data that belongs to it. Its indices have no meaning.
+/// The kernel gives no socket this cookie.
+const NO_COOKIE: u64 = 0;
+
+/// An open connection, or a free entry.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub struct Entry {
+    /// [`NO_COOKIE`] if the entry is free.
+    pub cookie: u64,
+    pub connection: Connection,
+    pub identity: Identity,
+}
+
+const _: () = assert!(size_of::<Entry>() <= 176, "100,000 connections must fit into the memory limit");
+
+/// A connection that is not in [`Connections`], with the data that belongs to it.
 #[derive(Debug)]
 pub struct Detached {
     pub connection: Connection,
@@ -30,22 +54,66 @@ pub struct Detached {
 }
 
 impl Connections {
-    pub fn insert(&mut self, cookie: u64, detached: Detached) {
-        let Detached { mut connection, mut identity, origin, .. } = detached;
-        identity.origin = self.origins.acquire(origin);
-        connection.identity = self.identities.insert(identity);
-        self.by_cookie.insert(cookie, connection);
+    /// Returns the number of connections.
+    pub fn len(&self) -> usize {
+        self.by_cookie.len()
     }
 
+    /// Returns the index of the connection with this cookie.
+    #[inline]
+    pub fn find(&self, cookie: u64) -> Option<u32> {
+        let is_same = |index: &u32| self.get(*index).is_some_and(|entry| entry.cookie == cookie);
+        self.by_cookie.find(self.hasher.hash_one(cookie), is_same).copied()
+    }
+
+    /// Returns the connection at an index. `None` if the entry is free.
+    #[inline]
+    pub fn get(&self, index: u32) -> Option<&Entry> {
+        self.entries.get(index).filter(|entry| entry.cookie != NO_COOKIE)
+    }
+
+    /// Returns the connection at an index. `None` if the entry is free.
+    #[inline]
+    pub fn get_mut(&mut self, index: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(index).filter(|entry| entry.cookie != NO_COOKIE)
+    }
+
+    /// Returns the indices of all entries, free ones included.
+    pub fn indices(&self) -> Range<u32> {
+        0..self.entries.capacity()
+    }
+
+    /// Returns all connections.
+    pub fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.indices().filter_map(|index| self.get(index))
+    }
+
+    /// Adds a connection that is not stored. Returns its index.
+    pub fn insert(&mut self, cookie: u64, detached: Detached) -> u32 {
+        let Detached { connection, mut identity, origin, .. } = detached;
+        identity.origin = self.origins.acquire(origin);
+        let index = self.entries.insert(Entry { cookie, connection, identity });
+        let Self { hasher, by_cookie, entries, .. } = self;
+        let hash = |index: &u32| entries.get(*index).map_or(0, |entry| hasher.hash_one(entry.cookie));
+        by_cookie.insert_unique(hasher.hash_one(cookie), index, hash);
+        index
+    }
+
+    /// Removes the connection with this cookie.
     pub fn remove(&mut self, cookie: u64) -> Option<Detached> {
-        let connection = self.by_cookie.remove(&cookie)?;
-        let identity = self.identities.get(connection.identity);
-        let origin = self.origins.get(identity.origin);
-        self.identities.remove(connection.identity);
-        self.origins.release(identity.origin);
-        if self.by_cookie.is_empty() {
-            self.by_cookie.shrink_to_fit();
+        let index = self.find(cookie)?;
+        let Entry { connection, identity, .. } = *self.get(index)?;
+        if let Ok(indexed) = self.by_cookie.find_entry(self.hasher.hash_one(cookie), |known| *known == index)
+        {
+            indexed.remove();
         }
+        if self.by_cookie.is_empty() {
+            // Frees the memory that a burst needed.
+            self.by_cookie = HashTable::new();
+        }
+        self.entries.remove(index);
+        let origin = self.origins.get(identity.origin);
+        self.origins.release(identity.origin);
         let rare = if connection.has_rare() {
             self.rare.remove(&cookie).unwrap_or_default()
         } else {
@@ -54,22 +122,13 @@ impl Connections {
         Some(Detached { connection, identity, origin, pending: self.pending.remove(&cookie), rare })
     }
 
-    /// Returns the identity of a tracked connection.
-    pub fn identity_of(&self, cookie: u64) -> Identity {
-        let connection = self.by_cookie.get(&cookie);
-        connection.map_or_else(Identity::default, |connection| self.identities.get(connection.identity))
-    }
-
-    /// Returns the origin of a tracked connection.
-    pub fn origin_of(&self, connection: &Connection) -> Origin {
-        self.origins.get(self.identities.get(connection.identity).origin)
-    }
-
     /// Takes back refused updates. Their content becomes pending.
     pub fn undo(&mut self, refused: Refused) {
         // Latest first, so that a connection with two updates returns to what it was before the first.
         for undo in refused.into_iter().rev() {
-            let Some(connection) = self.by_cookie.get_mut(&undo.cookie) else { continue };
+            let index = self.find(undo.cookie);
+            let entry = index.and_then(|index| self.entries.get_mut(index));
+            let Some(Entry { connection, .. }) = entry else { continue };
             if connection.generation == undo.generation {
                 let rare = rare_of(&self.rare, undo.cookie, connection);
                 self.pending.entry(undo.cookie).or_insert_with(|| connection.progress(&rare));

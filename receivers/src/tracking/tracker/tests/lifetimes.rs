@@ -38,7 +38,7 @@ fn a_long_connection_has_one_record_per_pass() {
         (Event::Close, false, 1005, 5)
     );
     assert_eq!(bench.pass(&[]), []);
-    assert_eq!((bench.tracker.connections.identities.len(), bench.tracker.connections.origins.len()), (0, 0));
+    assert_eq!((bench.tracker.connections.entries.len(), bench.tracker.connections.origins.len()), (0, 0));
 }
 
 /// Scenario: a connection opens and closes within one interval. Another one fails.
