@@ -183,12 +183,14 @@ impl RecordOutput {
         alive
     }
 
-    /// Waits until every pipeline has room for one more batch or has ended, for receivers that can wait before they send.
+    /// Waits until a quarter of every pipeline's channel is free or the pipeline has ended, for receivers that can wait before they send. So
+    /// the receiver does not wake up for each batch.
     pub async fn room(&self) {
         for edge in self.list().iter() {
             let Some(sender) = edge.sender() else { continue };
-            let slots = 1 + usize::from(edge.has_pending());
-            let _ = sender.channel().reserve_many(slots).await;
+            let channel = sender.channel();
+            let slots = (channel.max_capacity() / 4).max(1 + usize::from(edge.has_pending()));
+            let _ = channel.reserve_many(slots).await;
         }
     }
 
