@@ -150,6 +150,48 @@ fn ticks_end_with_their_watermark() {
     );
 }
 
+/// *Scenario*: a pass has more samples than a stride, and a close after the sample of its connection, within the second stride.
+/// *Guarantees*: every sample has its update, and the close follows that of its connection.
+#[test]
+fn a_close_keeps_its_place_among_samples() {
+    let executor = tokio::runtime::Runtime::new().unwrap();
+    let (output, mut receiver) = RecordOutput::pair(64);
+    let interval = Duration::from_secs(3600);
+    let now = SystemClock.monotonic();
+    let samples = |cookies: std::ops::Range<u64>| cookies.map(|cookie| event(kind::SAMPLE, cookie, now));
+    let (closed, end) = (STRIDE as u64 + 2, STRIDE as u64 + 9);
+    let close = [event(kind::CLOSE, closed, now)];
+    let pass = samples(1..closed + 1).chain(close).chain(samples(closed + 1..end)).collect();
+    let script = Script {
+        transitions: VecDeque::new(),
+        samples: VecDeque::from([pass]),
+        waits_left: 1,
+        fault: None,
+        failure: None,
+    };
+    let stop = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
+    let worker = Worker::new(
+        script,
+        Tracker::new(rules(), Pipelines::new(output, executor.handle().clone(), interval)),
+        Timeline::new(interval, Reading::now()),
+        SystemClock,
+        stats(),
+        Health::default().receiver("bpf", interval),
+        HolderWalks::new(0, 0),
+    );
+    drop(worker.run(stop.as_fd()).unwrap());
+
+    let mut events = Vec::new();
+    while let Ok(batch) = receiver.try_recv() {
+        if let Batch::Records(records) = batch {
+            events.extend(records.iter().map(|record| (record.id.cookie, record.event)));
+        }
+    }
+    let updates = |cookies: std::ops::Range<u64>| cookies.map(|cookie| (cookie, Event::Update));
+    let expected = updates(1..closed + 1).chain([(closed, Event::Close)]).chain(updates(closed + 1..end));
+    assert_eq!(events, expected.collect::<Vec<_>>());
+}
+
 /// *Scenario*: the programs are detached while passes still succeed; then they are attached, and a pass fails.
 /// *Guarantees*: after each of these passes the receiver is unhealthy, and the reason names what happened. Only what the next pass does not
 /// repair is a fault, which the log reports with a restart as the remedy.
