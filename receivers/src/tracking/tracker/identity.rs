@@ -105,6 +105,11 @@ impl<T: Copy + Default> Slots<T> {
         self.values.len() as u32
     }
 
+    /// Returns the values at all indices, in use or free.
+    pub fn into_values(self) -> impl Iterator<Item = T> {
+        self.values.into_iter()
+    }
+
     /// Frees an index that is in use.
     pub fn remove(&mut self, index: u32) {
         if let Some(value) = self.get_mut(index) {

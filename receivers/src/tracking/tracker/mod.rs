@@ -286,6 +286,7 @@ impl<S: Sink> Tracker<S> {
         self.flush();
         self.resolved_version = self.listeners.version();
         self.connections.pending.shrink_to_fit();
+        self.connections.compact();
     }
 
     /// Starts to track the connection of an event. Returns its index; `None` if there is no room.

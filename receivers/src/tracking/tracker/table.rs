@@ -1,6 +1,7 @@
 //! Stores the open connections, with the data that belongs to each.
 
 use std::hash::BuildHasher;
+use std::mem;
 use std::ops::Range;
 
 use foldhash::fast::RandomState;
@@ -30,6 +31,9 @@ pub struct Connections {
 
 /// The kernel gives no socket this cookie.
 const NO_COOKIE: u64 = 0;
+
+/// Number of entries, 11 KiB, up to which [`Connections::compact`] frees none.
+const MIN_ENTRIES: u32 = 64;
 
 /// An open connection, or a free entry.
 #[derive(Clone, Copy, Debug, Default)]
@@ -92,11 +96,29 @@ impl Connections {
     pub fn insert(&mut self, cookie: u64, detached: Detached) -> u32 {
         let Detached { connection, mut identity, origin, .. } = detached;
         identity.origin = self.origins.acquire(origin);
-        let index = self.entries.insert(Entry { cookie, connection, identity });
+        self.insert_entry(Entry { cookie, connection, identity })
+    }
+
+    fn insert_entry(&mut self, entry: Entry) -> u32 {
         let Self { hasher, by_cookie, entries, .. } = self;
+        let index = entries.insert(entry);
         let hash = |index: &u32| entries.get(*index).map_or(0, |entry| hasher.hash_one(entry.cookie));
-        by_cookie.insert_unique(hasher.hash_one(cookie), index, hash);
+        by_cookie.insert_unique(hasher.hash_one(entry.cookie), index, hash);
         index
+    }
+
+    /// Frees the memory that a burst needed, if three quarters of the entries are free. Changes the indices.
+    pub fn compact(&mut self) {
+        let entries = self.entries.capacity();
+        if entries <= MIN_ENTRIES || self.len() > entries as usize / 4 {
+            return;
+        }
+        self.by_cookie = HashTable::with_capacity(self.len());
+        for entry in mem::take(&mut self.entries).into_values() {
+            if entry.cookie != NO_COOKIE {
+                self.insert_entry(entry);
+            }
+        }
     }
 
     /// Removes the connection with this cookie.

@@ -41,6 +41,36 @@ fn a_long_connection_has_one_record_per_pass() {
     assert_eq!((bench.tracker.connections.entries.len(), bench.tracker.connections.origins.len()), (0, 0));
 }
 
+/// *Scenario*: of 200 connections, all but every 20th close. The others go on for two passes, then they close, too.
+/// *Guarantees*: the memory of the closed ones is freed. Each of the others has a record per pass, with its own delta and total.
+#[test]
+fn a_burst_is_forgotten_and_the_others_go_on() {
+    let mut bench = Bench::new(true);
+    let mut sockets: Vec<_> = (1..=200).map(|cookie| Socket::client(cookie, cookie)).collect();
+    let samples: Vec<_> = sockets.iter().map(|socket| socket.sample(1)).collect();
+    assert_eq!(bench.pass(&samples).len(), 200);
+    for socket in sockets.extract_if(.., |socket| socket.cookie % 20 != 0) {
+        assert_eq!(bench.transition(&socket.close(2)).len(), 1);
+    }
+    assert_eq!((bench.pass(&[]).len(), bench.tracker.connections.entries.capacity()), (10, 10));
+    for pass in 1..=2 {
+        sockets.iter_mut().for_each(|socket| socket.send(socket.cookie as u32));
+        let samples: Vec<_> = sockets.iter().map(|socket| socket.sample(3)).collect();
+        let records = bench.pass(&samples);
+        let sent: Vec<_> = records
+            .iter()
+            .map(|record| (record.id.cookie, record.delta.sent_bytes, record.totals.sent_bytes))
+            .collect();
+        let expected = sockets.iter().map(|Socket { cookie, .. }| (*cookie, *cookie, pass * cookie));
+        assert_eq!(sent, expected.collect::<Vec<_>>());
+    }
+    for socket in &sockets {
+        let close = &bench.transition(&socket.close(4))[0];
+        assert_eq!((close.delta.sent_bytes, close.totals.sent_bytes), (0, 2 * socket.cookie));
+    }
+    assert_eq!(bench.tracker.connections.entries.capacity(), 0);
+}
+
 /// Scenario: a connection opens and closes within one interval. Another one fails.
 /// Guarantees: each has one record. It has `first`, and its delta equals its totals. The failed one was connected for no time, so that nothing
 /// limited it.
