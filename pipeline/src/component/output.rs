@@ -183,14 +183,23 @@ impl RecordOutput {
         alive
     }
 
-    /// Waits until a quarter of every pipeline's channel is free or the pipeline has ended, for receivers that can wait before they send. So
-    /// the receiver does not wake up for each batch.
-    pub async fn room(&self) {
+    /// Returns how many batches wait in the channel of a pipeline: the largest number of all pipelines.
+    pub fn queued(&self) -> usize {
+        let queued = |Consumer { sender, .. }: &Consumer| {
+            let channel = sender.channel();
+            if channel.is_closed() { 0 } else { channel.max_capacity() - channel.capacity() }
+        };
+        self.consumers().iter().map(queued).max().unwrap_or_default()
+    }
+
+    /// Waits until at most `queued` batches wait in the channel of every pipeline, and there is room for one more, or the pipeline has ended.
+    /// For receivers that can wait before they send.
+    pub async fn room(&self, queued: usize) {
         for edge in self.list().iter() {
             let Some(sender) = edge.sender() else { continue };
             let channel = sender.channel();
-            let slots = (channel.max_capacity() / 4).max(1 + usize::from(edge.has_pending()));
-            let _ = channel.reserve_many(slots).await;
+            let slots = channel.max_capacity().saturating_sub(queued);
+            let _ = channel.reserve_many(slots.max(1 + usize::from(edge.has_pending()))).await;
         }
     }
 

@@ -30,9 +30,8 @@ use create::Creator;
 use running::RunningGraph;
 use task::{EndedTask, TaskSetup};
 
-/// Capacity of the channel from a receiver to a pipeline, in batches. A pass over 100,000 sockets is about 400 batches, of 96 KiB each, for
-/// which a receiver waits: it makes them faster than a pipeline processes them.
-const RECEIVER_QUEUE: usize = 32;
+/// Capacity of the channel from a receiver to a pipeline, in batches. A pass over 100,000 sockets is about 400 batches.
+const RECEIVER_QUEUE: usize = 256;
 /// Capacity of a channel between two stages, in batches.
 const STAGE_QUEUE: usize = 16;
 /// Time for the graph to drain after a failure. Longer than exporters need to shut down, so that only a stage that hangs is aborted.

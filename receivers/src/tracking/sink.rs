@@ -28,6 +28,8 @@ pub trait Sink {
 /// - Events without room wait here, in order, up to [`MAX_WAITING`]. The watermark waits until they are sent.
 /// - Updates are refused while events wait. Their content is in later records.
 /// - The thread blocks only for a limited time per interval, so that the next pass is not late and the kernel's rings do not fill up.
+/// - Updates are made faster than pipelines process them. So the thread waits for the pipelines for a short time, which bounds the memory of a
+///   pass over many connections: a batch takes up to 150 KiB.
 pub struct Pipelines {
     output: RecordOutput,
     executor: Handle,
@@ -37,6 +39,8 @@ pub struct Pipelines {
     budget: Duration,
     budget_left: Duration,
     longest_wait: Duration,
+    /// What is left of [`PACING`] in this pass.
+    pacing_left: Duration,
 }
 
 /// Events that wait for room, in order. They are stored in batches, so that sending some never moves the others.
@@ -51,6 +55,13 @@ const MAX_WAITING: usize = 65_536;
 
 /// Longest single wait: one stuck pipeline must not use up the whole budget of the others.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// Number of batches in a channel above which updates wait for the pipeline, and the number until which they do.
+const PACED_BATCHES: usize = 32;
+const RESUMED_BATCHES: usize = 24;
+
+/// Longest wait of a pass for pipelines that have room. The rings hold the events of a longer time.
+const PACING: Duration = Duration::from_millis(50);
 
 /// Budget of the last pass. It is shorter than the time that exporters have to deliver the rest.
 const LAST_BUDGET: Duration = Duration::from_secs(10);
@@ -98,6 +109,7 @@ impl Pipelines {
             budget,
             budget_left: budget,
             longest_wait: LONGEST_WAIT,
+            pacing_left: PACING,
         }
     }
 
@@ -134,15 +146,27 @@ impl Pipelines {
     }
 
     fn wait_for_room(&mut self) {
-        if self.budget_left.is_zero() {
-            return;
+        if !self.budget_left.is_zero() {
+            let waited = self.wait(usize::MAX, self.budget_left.min(self.longest_wait));
+            self.budget_left = self.budget_left.saturating_sub(waited);
         }
+    }
+
+    /// Waits until the pipelines have processed most of what was sent, as long as [`PACING`] allows.
+    fn pace(&mut self) {
+        if !self.pacing_left.is_zero() && self.output.queued() > PACED_BATCHES {
+            let waited = self.wait(RESUMED_BATCHES, self.pacing_left);
+            self.pacing_left = self.pacing_left.saturating_sub(waited);
+        }
+    }
+
+    /// Waits until at most `queued` batches wait in each channel. Returns how long it took.
+    fn wait(&self, queued: usize, at_most: Duration) -> Duration {
         let start = Instant::now();
         // The result does not matter: what does not fit is refused and counted.
-        let _ = self.executor.block_on(async {
-            tokio::time::timeout(self.budget_left.min(self.longest_wait), self.output.room()).await
-        });
-        self.budget_left = self.budget_left.saturating_sub(start.elapsed());
+        let _ =
+            self.executor.block_on(async { tokio::time::timeout(at_most, self.output.room(queued)).await });
+        start.elapsed()
     }
 }
 
@@ -158,6 +182,7 @@ impl Sink for Pipelines {
         if !self.output.has_room() {
             self.wait_for_room();
         }
+        self.pace();
         self.output.offer_updates(records)
     }
 
@@ -187,6 +212,7 @@ impl Sink for Pipelines {
     fn begin_pass(&mut self, last: bool) {
         (self.budget_left, self.longest_wait) =
             if last { (LAST_BUDGET, LAST_BUDGET) } else { (self.budget, LONGEST_WAIT) };
+        self.pacing_left = PACING;
     }
 
     fn send_waiting(&mut self) {

@@ -56,6 +56,25 @@ async fn refused_records_are_counted_and_the_watermark_is_kept() {
     assert_eq!(accounting.imbalances(), []);
 }
 
+/// *Scenario*: six batches wait in the channel of a pipeline, and a receiver waits until there are two. The pipeline reads four of them.
+/// *Guarantees*: the receiver waits until then. A pipeline that has ended is not waited for.
+#[tokio::test]
+async fn a_receiver_waits_until_its_batches_are_read() {
+    let (output, mut input) = RecordOutput::pair(8);
+    for _ in 0..6 {
+        assert_eq!(output.offer_updates(vec![ConnectionRecord::blank()]), Delivered::All);
+    }
+    for queued in (3..=6).rev() {
+        assert_eq!(output.queued(), queued);
+        assert!(tokio::time::timeout(Duration::ZERO, output.room(2)).await.is_err());
+        input.recv().await.unwrap();
+    }
+    output.room(2).await;
+    drop(input);
+    output.room(0).await;
+    assert_eq!(output.queued(), 0);
+}
+
 /// *Scenario*: between batches, a pipeline is replaced, one is removed and one is added; a batch waits for room in the replaced pipeline.
 /// *Guarantees*: each pipeline receives each batch once, the waiting one included; the replaced and the removed pipeline end; the counters of
 /// an id continue.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use longwave_pipeline::component::{Delivered, RecordOutput};
 use longwave_pipeline::model::{Batch, ConnectionRecord, PassEnd, UnixNanos};
 
-use super::{MAX_WAITING, Pipelines, Sink, WaitingEvents};
+use super::{MAX_WAITING, PACED_BATCHES, Pipelines, Sink, WaitingEvents};
 
 fn records(from: u64, count: u64) -> Vec<ConnectionRecord> {
     let numbered = (from..from + count).map(|cookie| {
@@ -54,6 +54,21 @@ fn waiting_events_are_bounded() {
         sink.give_events(records(batch * 1000, 1000));
         assert!(sink.waiting.records <= MAX_WAITING);
     }
+}
+
+/// *Scenario*: a pipeline that never reads, and more updates than its channel has room for.
+/// *Guarantees*: updates wait only for a limited time while there is room: they are accepted until the channel is full.
+#[test]
+fn updates_are_accepted_until_the_channel_is_full() {
+    let executor = tokio::runtime::Runtime::new().unwrap();
+    let capacity = PACED_BATCHES + 3;
+    let (output, _input) = RecordOutput::pair(capacity);
+    let mut sink = Pipelines::new(output, executor.handle().clone(), Duration::ZERO);
+    for _ in 0..capacity {
+        assert_eq!(sink.offer_updates(records(0, 1)), Delivered::All);
+    }
+    assert_eq!(sink.offer_updates(records(0, 1)), Delivered::None);
+    assert!(sink.pacing_left.is_zero());
 }
 
 /// Scenario: events wait in batches of all sizes, some of them larger than one batch.
