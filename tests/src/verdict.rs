@@ -1,6 +1,6 @@
 //! Compares the counts of each end with the records of its connection.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::end::{Account, EndId};
 use crate::record::Record;
@@ -192,21 +192,15 @@ pub fn check_within_one(connections: &[PlayedConnection], records: &[Record]) ->
     within
 }
 
-/// Groups records by cookie, and then by generation in the order of their first records.
+/// Groups records by cookie, and then by generation, in the order in which the connections were opened. Their records may arrive in another
+/// order: a sample of a socket's next connection can be read before the close of the one before.
 fn streams(records: &[Record]) -> HashMap<u64, Vec<Stream<'_>>> {
-    let mut streams: HashMap<u64, Vec<(u64, Stream<'_>)>> = HashMap::new();
+    let mut streams: HashMap<u64, BTreeMap<u64, Stream<'_>>> = HashMap::new();
     for record in records {
         let (cookie, generation) = record.cookie_and_generation();
-        let generations = streams.entry(cookie).or_default();
-        match generations.iter_mut().find(|(known, _)| *known == generation) {
-            Some((_, stream)) => stream.push(record),
-            None => generations.push((generation, vec![record])),
-        }
+        streams.entry(cookie).or_default().entry(generation).or_default().push(record);
     }
-    streams
-        .into_iter()
-        .map(|(cookie, generations)| (cookie, generations.into_iter().map(|(_, stream)| stream).collect()))
-        .collect()
+    streams.into_iter().map(|(cookie, generations)| (cookie, generations.into_values().collect())).collect()
 }
 
 /// Returns the cookies with more connections than expected.
