@@ -120,8 +120,11 @@ fn mounts(layout: &Layout) -> Result<Vec<PathBuf>> {
 /// Unmounts the latest mount first, because it can be below an earlier one.
 fn unmount(layout: &Layout, bpffs: bool) -> Result<()> {
     for point in mounts(layout)?.iter().rev() {
-        // Lazily, because a process may use the mount for a moment while it ends.
-        sh::run(Command::new("umount").arg("--lazy").arg(point))?;
+        // Lazily, because a process may use the mount for a moment while it ends. A shim that ends removes its mounts itself.
+        let result = sh::run(Command::new("umount").arg("--lazy").arg(point));
+        if result.is_err() && mounts(layout)?.contains(point) {
+            result?;
+        }
     }
     let mounted = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
     if bpffs && mounted.lines().any(|line| line.split(' ').nth(1) == Some("/sys/fs/bpf")) {
