@@ -36,6 +36,8 @@ const NO_COOKIE: u64 = 0;
 const MIN_ENTRIES: u32 = 64;
 
 /// An open connection, or a free entry.
+///
+/// The cookie is in the first cache line and the time of the open in the last, so that reading both loads the entry.
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
 pub struct Entry {
