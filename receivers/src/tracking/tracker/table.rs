@@ -125,12 +125,10 @@ impl Connections {
 
     /// Removes the connection with this cookie.
     pub fn remove(&mut self, cookie: u64) -> Option<Detached> {
-        let index = self.find(cookie)?;
+        let Self { hasher, by_cookie, entries, .. } = self;
+        let is_same = |index: &u32| entries.get(*index).is_some_and(|entry| entry.cookie == cookie);
+        let (index, _) = by_cookie.find_entry(hasher.hash_one(cookie), is_same).ok()?.remove();
         let Entry { connection, identity, .. } = *self.get(index)?;
-        if let Ok(indexed) = self.by_cookie.find_entry(self.hasher.hash_one(cookie), |known| *known == index)
-        {
-            indexed.remove();
-        }
         if self.by_cookie.is_empty() {
             // Frees the memory that a burst needed.
             self.by_cookie = HashTable::new();
